@@ -1,0 +1,44 @@
+// Content-addressed bytes: an artifact is named by the SHA-256 of its content, written atomically, verified on reading.
+// Safe with several writers: the same content always lands under the same name.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace espalier {
+
+class ArtifactStore {
+ public:
+  virtual ~ArtifactStore() = default;
+
+  // Stores the content (a no-op when it is there already and whole) and returns its digest.
+  virtual absl::StatusOr<std::string> Put(std::string_view content) = 0;
+  // The same for a file on disk; the file stays where it is.
+  virtual absl::StatusOr<std::string> PutFile(const std::string& path) = 0;
+
+  // The content, verified: kDataLoss names the digest when a byte differs (the damaged file is moved aside, so that a
+  // rebuild can write it again), kNotFound when there is none.
+  virtual absl::StatusOr<std::string> Get(const std::string& digest) = 0;
+  // Part of the content, not verified (for streaming to clients, who check the digest at the end).
+  virtual absl::StatusOr<std::string> GetRange(const std::string& digest, int64_t offset, int64_t length) = 0;
+  virtual absl::StatusOr<int64_t> Size(const std::string& digest) = 0;  // kNotFound when there is none
+  virtual absl::Status Remove(const std::string& digest) = 0;           // OK when there was none
+
+  // Small mutable names (a bank's manifest, a recovery's last checkpoint): written atomically, last writer wins.
+  // Names are paths of [A-Za-z0-9._-] components.
+  virtual absl::Status SetName(const std::string& name, std::string_view value) = 0;
+  virtual absl::StatusOr<std::string> GetName(const std::string& name) = 0;  // kNotFound when never set
+  virtual absl::Status RemoveName(const std::string& name) = 0;
+};
+
+// In a folder that coordinator and workers share: sha256/ab/<digest> and names/<name>. Creates the folder.
+absl::StatusOr<std::unique_ptr<ArtifactStore>> OpenFolderArtifactStore(const std::string& folder);
+
+}  // namespace espalier

@@ -14,20 +14,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/domain/job.h"
+#include "common/domain/job_inputs.h"
 #include "common/domain/task.h"
 
 namespace espalier {
-
-// What the coordinator read from the job's files (headers and digests only).
-struct JobInputs {
-  ModelConfig dense;
-  std::string model_digest;
-  std::string tokens_digest;
-  int64_t num_tokens = 0;
-  int row_length = 0;  // of a two-dimensional token file, else 0
-  std::string evaluation_digest;
-  int64_t evaluation_tokens = 0;
-};
 
 // What a specification will cost, before anything ran (also the answer to validate_only).
 struct JobPreview {

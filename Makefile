@@ -1,0 +1,40 @@
+# Two commands for everyone: `make demo` and `make test`. Both install what is missing (tools/setup.sh).
+BUILD ?= build
+BUILD_TYPE ?= Release
+JOBS ?= $(shell nproc)
+
+.PHONY: help setup configure build demo test test-full bundle clean
+
+help:
+	@echo "make demo       build, then prune the bundled model on this machine and show the result"
+	@echo "make test       build, then run all tests (make test-full: the slow ones too)"
+	@echo "make bundle     build/espalier-bundle.tar.xz: the programs for machines that have torch 2.11 and no packages"
+	@echo "make build      only build; make setup: only install what is missing"
+
+setup:
+	@tools/setup.sh
+
+configure: setup
+	@cmake -S . -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) > $(BUILD).configure.log 2>&1 \
+	  || { cat $(BUILD).configure.log; rm -f $(BUILD).configure.log; exit 1; }
+	@mv $(BUILD).configure.log $(BUILD)/configure.log
+
+build: configure
+	@ninja -C $(BUILD) -j $(JOBS) --quiet
+
+demo: configure
+	@ninja -C $(BUILD) -j $(JOBS) --quiet espalier espalier-coordinator espalier-worker
+	@$(BUILD)/bin/espalier demo
+
+test: build
+	@tools/run_tests.sh $(BUILD) -LE 'full|gpu|interop' -j $(JOBS)
+
+test-full: build
+	@tools/run_tests.sh $(BUILD) -LE 'gpu' -j $(JOBS)
+
+bundle: configure
+	@ninja -C $(BUILD) -j $(JOBS) --quiet espalier espalier-coordinator espalier-worker espalier-bench
+	@tools/bundle.sh $(BUILD)
+
+clean:
+	rm -rf $(BUILD)

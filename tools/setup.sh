@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Installs what the build and the tests need and is not there yet: Debian packages (tools/packages.txt) and a Python
+# environment in .deps/python with LibTorch (tools/requirements.lock, pinned with hashes). Needs the network only when
+# something is missing. ESPALIER_PYTHON=/path/to/python3 uses that interpreter's torch 2.11 instead of installing one.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing_packages() {
+  local package
+  while read -r package; do
+    [ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = "install ok installed" ] || echo "$package"
+  done < tools/packages.txt
+}
+
+install_packages() {
+  local missing as_root=()
+  missing=$(missing_packages | tr '\n' ' ')
+  [ -n "$missing" ] || return 0
+  if [ "$(id -u)" != 0 ]; then
+    if command -v sudo > /dev/null; then
+      as_root=(sudo)
+    else
+      echo "setup: these packages are missing and this user cannot install them (no root, no sudo): $missing" >&2
+      echo "setup: ask an administrator for: apt-get install --no-install-recommends $missing" >&2
+      exit 1
+    fi
+  fi
+  echo "setup: installing packages: $missing"
+  "${as_root[@]}" apt-get update -qq
+  # shellcheck disable=SC2086
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing > /dev/null
+}
+
+find_torch() {  # of the interpreter $1; prints the package's folder
+  "$1" - <<'PY'
+import sys
+try:
+    import torch
+except ImportError:
+    sys.exit("setup: %s has no torch" % sys.executable)
+if not torch.__version__.startswith("2.11."):
+    sys.exit("setup: %s has torch %s; 2.11 is needed" % (sys.executable, torch.__version__))
+print(torch.__path__[0])
+PY
+}
+
+install_python() {
+  mkdir -p .deps
+  if [ -n "${ESPALIER_PYTHON:-}" ]; then
+    find_torch "$ESPALIER_PYTHON" > .deps/torch-folder
+    echo "$ESPALIER_PYTHON" > .deps/python-interpreter
+    return 0
+  fi
+  local wanted
+  wanted=$(sha256sum tools/requirements.lock | cut -d' ' -f1)
+  if [ "$(cat .deps/python/installed 2> /dev/null)" != "$wanted" ]; then
+    echo "setup: installing LibTorch and the Python tools into .deps/python (about 5 GB, a few minutes)"
+    local python=/usr/bin/python3
+    [ -x "$python" ] || python=python3
+    [ -x .deps/python/bin/pip ] || "$python" -m venv .deps/python
+    .deps/python/bin/pip install -q --disable-pip-version-check --no-cache-dir --require-hashes -r tools/requirements.lock
+    echo "$wanted" > .deps/python/installed
+  fi
+  if [ ! -s .deps/torch-folder ] || [ "$(cat .deps/python-interpreter)" != "$PWD/.deps/python/bin/python" ]; then
+    find_torch .deps/python/bin/python > .deps/torch-folder
+    echo "$PWD/.deps/python/bin/python" > .deps/python-interpreter
+  fi
+}
+
+install_packages
+install_python

@@ -20,6 +20,8 @@ class ArtifactStore {
 
   // Stores the content (a no-op when it is there already and whole) and returns its digest.
   virtual absl::StatusOr<std::string> Put(std::string_view content) = 0;
+  // The same for content that lies in several pieces, one after the other.
+  virtual absl::StatusOr<std::string> PutPieces(const std::vector<std::string_view>& pieces);
   // The same for a file on disk; the file stays where it is.
   virtual absl::StatusOr<std::string> PutFile(const std::string& path) = 0;
 

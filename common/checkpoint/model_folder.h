@@ -29,6 +29,8 @@ class ModelFolder {
   virtual const ModelConfig& config() const = 0;
   virtual const std::map<std::string, TensorInfo>& tensors() const = 0;
   virtual std::string_view Bytes(const std::string& tensor) const = 0;
+  // The file that holds the tensor, for messages.
+  virtual std::string FileOf(const std::string& tensor) const = 0;
 };
 
 // The names and shapes that a config calls for, e.g. "model.layers.0.self_attn.q_proj.weight" -> {192, 192}.
@@ -37,7 +39,7 @@ std::map<std::string, std::vector<int64_t>> ExpectedTensors(const ModelConfig& c
 // SHA-256 over the sorted names and SHA-256 of config.json, the index and every safetensors file of the folder.
 absl::StatusOr<std::string> FolderDigest(const std::string& folder);
 
-// Files that an export copies as they are: tokenizer files, generation_config.json, chat template.
+// Files that an export copies as they are, by name: tokenizer files, generation_config.json, chat template.
 std::vector<std::string> TokenizerFiles(const std::string& folder);
 
 }  // namespace espalier::checkpoint

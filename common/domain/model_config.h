@@ -43,6 +43,7 @@ struct ModelConfig {
   int head_size = 0;
   int ffn_width = 0;  // of the dense model
   int max_positions = 0;
+  int sliding_window = 0;  // positions a token attends to; 0: all (see sequence_length.h)
   double rms_norm_epsilon = 1e-6;
   bool qkv_bias = false;
   bool output_bias = false;  // of the attention output projection

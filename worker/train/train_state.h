@@ -1,0 +1,37 @@
+// A candidate's training state apart from the device: what CONTINUE keeps between stages and recovery writes to artifacts.
+// All tensors are flat, on the host (pinned when they came from a GPU), in the layout of FlatParameters, which depends on
+// the candidate's shape alone.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "common/domain/job.h"
+
+namespace espalier {
+
+struct TrainState {
+  ContinueState format = ContinueState::kFull;
+  std::string mask_digest;
+  std::string stream;      // ToText(WindowKey)
+  int64_t position = 0;    // tokens of the stream that are behind this state
+  int64_t steps_taken = 0;  // for the learning-rate schedule
+  int64_t moment_steps = 0;  // Adam's step count; 0 with kWeightsBFloat16, whose moments start anew
+
+  torch::Tensor weights;  // fp32 masters with kFull, bf16 with kWeightsBFloat16
+  torch::Tensor first_moments, second_moments;  // undefined with kWeightsBFloat16
+
+  int64_t bytes() const;
+};
+
+// As a safetensors file, for artifacts. Deterministic: equal states give equal bytes.
+std::string ToBytes(const TrainState& state);
+
+// kDataLoss or kInvalidArgument says what is wrong with the bytes; `name` stands for them in messages.
+absl::StatusOr<TrainState> TrainStateFromBytes(std::string_view bytes, const std::string& name);
+
+}  // namespace espalier

@@ -1,0 +1,99 @@
+// Trains one assembled candidate: flat fp32 masters and moments, bf16 compute weights on a GPU, AdamW as a few kernels over
+// flat tensors, and on a GPU the whole step as one replayed CUDA graph on a stream of the trainer's own. No host
+// synchronisation inside a step; the host runs a few steps ahead of the device and reads losses when they have arrived.
+//
+// A trainer lives as long as its candidate is of interest: its graph serves all stages. Trainers share nothing, so several
+// of them may work on one card, each on its own thread. Not thread-safe itself.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/domain/job.h"
+#include "common/domain/windows.h"
+#include "worker/model/language_model.h"
+#include "worker/train/train_data.h"
+#include "worker/train/train_state.h"
+
+namespace espalier {
+
+// How the optimiser's moments are stored. Masters are always fp32. kBFloat16 rounds stochastically (a nearest-rounded
+// second moment would never fall: at beta2 0.999 its change is below half a bf16 unit) and keeps gradients in the compute
+// format, so that a parameter costs 4 + 2 + 2 + 2 + 2 bytes instead of 4 + 4 + 4 + 2 + 2 + 4.
+enum class MomentsFormat { kFloat32, kBFloat16 };
+
+// kExact runs every piece at its own length (default on CPU); kStatic pads and masks all steps to one shape, which a graph
+// needs (default on a GPU). Losses and gradients are the same up to rounding.
+enum class BatchLayout { kByDevice, kExact, kStatic };
+
+struct TrainerOptions {
+  MomentsFormat moments = MomentsFormat::kFloat32;
+  BatchLayout layout = BatchLayout::kByDevice;
+  bool use_graph = true;              // on a GPU with static batches
+  int64_t graph_from_steps = 8;       // a run of fewer steps than this does not pay for a capture
+  bool recompute_activations = false;  // keeps one hidden state a layer instead of all activations
+  int64_t micro_batch_tokens = 0;     // most tokens in one forward pass, gradients accumulate; 0: a step is one pass
+};
+
+struct TrainProgressReport {
+  int64_t tokens = 0;  // done, of this run
+  int64_t total_tokens = 0;
+  double tokens_per_second = 0;
+  double loss = 0;  // of the last step whose loss has arrived
+};
+
+// Called from the thread of Run at most about four times a second.
+using TrainProgressFunction = std::function<void(const TrainProgressReport&)>;
+
+struct TrainResult {
+  bool finite = true;
+  std::string infeasible_reason;  // when not finite
+  double first_loss = 0;          // nats per prediction, of the first and last step of the run
+  double last_loss = 0;
+  int64_t tokens = 0;
+  int64_t steps = 0;
+  double seconds = 0;          // of the whole run
+  double capture_seconds = 0;  // of it, spent on capturing a graph
+  bool used_graph = false;
+  std::string graph_refusal;  // why a wanted graph could not be captured; the run went on without
+};
+
+class Trainer {
+ public:
+  // Takes over the candidate's weights: its tensors become views of one flat buffer, in the compute format, and hold the
+  // trained weights after every Run. The candidate must outlive the trainer; nobody else may use it during Run.
+  // kResourceExhausted when memory ends (the candidate is then unusable).
+  static absl::StatusOr<std::unique_ptr<Trainer>> Create(LanguageModel* candidate, const TrainSettings& settings,
+                                                         const TrainerOptions& options);
+  virtual ~Trainer() = default;
+
+  // Takes the steps in their order: exactly their tokens. `schedule_steps` is the length of the learning-rate schedule
+  // (0: constant). A loss or weight that is not finite is an OK result with finite == false. kCancelled after `stop` (the
+  // state is then between two steps), kInvalidArgument for windows that `data` lacks, kResourceExhausted for memory.
+  virtual absl::StatusOr<TrainResult> Run(const std::vector<Step>& steps, const TrainData& data, int64_t schedule_steps,
+                                          const TrainProgressFunction& progress, std::stop_token stop) = 0;
+
+  // Copies the state to the host. The caller fills in mask_digest, stream and position.
+  virtual absl::StatusOr<TrainState> Save(ContinueState format) const = 0;
+
+  // kInvalidArgument when the state is of another shape. On CPU a run continued from a kFull state gives bitwise the
+  // weights of one that went straight through.
+  virtual absl::Status Restore(const TrainState& state) = 0;
+
+  // Rounds this state as Save(format) followed by Restore would, so that a replay through a stage's end takes the same way
+  // as a retained state did. Nothing happens with kFull.
+  virtual absl::Status RoundAsRetained(ContinueState format) = 0;
+
+  virtual int64_t steps_taken() const = 0;
+  virtual int64_t num_parameters() const = 0;
+  virtual int64_t state_bytes(ContinueState format) const = 0;  // of what Save(format) would return
+};
+
+}  // namespace espalier

@@ -11,26 +11,12 @@
 
 #include "absl/status/statusor.h"
 #include "common/domain/task.h"
+#include "common/domain/task_progress.h"
 
 namespace espalier {
 
-struct TaskProgress {
-  std::string step;  // "load", "calibrate", "eliminate", "assemble", "train", "score", "export"
-  int64_t done = 0;  // tokens (train, score, calibrate) or columns (eliminate) of `total`
-  int64_t total = 0;
-  double tokens_per_second = 0;
-  double loss = 0;
-};
-
 // Called by the engine from its own thread; must not block.
 using ProgressFunction = std::function<void(const TaskProgress&)>;
-
-enum class StateLocation { kDevice, kHost, kDisk };
-struct RetainedState {
-  StateKey key;
-  int64_t bytes = 0;
-  StateLocation location = StateLocation::kHost;
-};
 
 struct DeviceDescription {
   DeviceKind kind = DeviceKind::kCpu;

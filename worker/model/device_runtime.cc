@@ -138,25 +138,16 @@ void EmptyDeviceCache(torch::Device device) {
 #endif
 }
 
-namespace {
-
-// An error that every later call repeats means that the context is gone.
-[[noreturn]] void EndProcess(const std::string& message) {
-  std::fprintf(stderr, "espalier worker: the CUDA device is lost for this process: %s\n", message.c_str());
-  std::fflush(nullptr);
-  std::_Exit(kDeviceLostExitCode);
-}
-
 void EndProcessIfDeviceIsLost(torch::Device device, const std::string& message) {
   if (!device.is_cuda()) return;
   try {
     torch::cuda::synchronize(device.index());
-  } catch (const std::exception&) {
-    EndProcess(message);
+  } catch (const std::exception&) {  // an error that every later call repeats: the context is gone
+    std::fprintf(stderr, "espalier worker: the CUDA device is lost for this process: %s\n", message.c_str());
+    std::fflush(nullptr);
+    std::_Exit(kDeviceLostExitCode);
   }
 }
-
-}  // namespace
 
 absl::Status StatusOfCurrentException(torch::Device device) {
   try {

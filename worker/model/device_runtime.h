@@ -36,12 +36,14 @@ void ResetPeakDeviceBytes(torch::Device device);
 void SynchronizeDevice(torch::Device device);  // waits for queued work; no-op on CPU
 void EmptyDeviceCache(torch::Device device);   // gives unused blocks back, so that one large allocation can have them
 
-// Call inside a catch (...) block: the exception as a status. kResourceExhausted for device or host memory, else kInternal
-// with the first line of its message. When the CUDA context is broken for good (an illegal address, an uncorrectable memory
-// error), nothing in this process can compute any more: says so on the standard error and ends it with code 70, so that
-// its leases expire and the tasks go elsewhere.
-absl::Status StatusOfCurrentException(torch::Device device);
-
+// When the CUDA context is broken for good (an illegal address, an uncorrectable memory error), nothing in this process can
+// compute any more: says so on the standard error with `message` and ends the process with code 70, so that its leases
+// expire and the tasks go elsewhere. Returns when the device still answers. For use after an error that nothing explains.
+void EndProcessIfDeviceIsLost(torch::Device device, const std::string& message);
 inline constexpr int kDeviceLostExitCode = 70;
+
+// Call inside a catch (...) block: the exception as a status. kResourceExhausted for device or host memory, else kInternal
+// with the first line of its message, after EndProcessIfDeviceIsLost.
+absl::Status StatusOfCurrentException(torch::Device device);
 
 }  // namespace espalier

@@ -12,6 +12,7 @@ def main() -> None:
     folder = sys.argv[1]
     prompt = sys.argv[2] if len(sys.argv) == 3 else "The old man looked at the sea and"
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     # An export carries its own modelling code, written by espalier; the folder is one that you made yourself.
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, dtype=torch.float32)
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=f"{folder}/tokenizer.json")

@@ -1,0 +1,32 @@
+// How the session reaches the coordinator.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/domain/synchronize.h"
+
+namespace espalier {
+
+class CoordinatorClient {
+ public:
+  virtual ~CoordinatorClient() = default;
+
+  // Blocks until answered, at most the request's max_wait and some seconds. kFailedPrecondition, kPermissionDenied and
+  // kUnauthenticated mean that this worker is refused for good; all other errors are tried again.
+  virtual absl::StatusOr<SynchronizeResponse> Synchronize(const SynchronizeRequest& request) = 0;
+
+  // Ends a call that is under way, or else the next one, with kCancelled; from any thread.
+  virtual void CancelCall() = 0;
+};
+
+struct CoordinatorAddress {
+  std::string target;      // HOST:PORT or unix:PATH
+  std::string token_file;  // bearer token; empty: none
+};
+
+// Does not connect yet. kInvalidArgument when the token file cannot be read.
+absl::StatusOr<std::unique_ptr<CoordinatorClient>> MakeGrpcCoordinatorClient(const CoordinatorAddress& address);
+
+}  // namespace espalier

@@ -1,0 +1,86 @@
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/files.h"
+#include "common/base/status_macros.h"
+#include "common/wire/synchronize_conversion.h"
+#include "espalier/v1/worker_service.grpc.pb.h"
+#include "worker/session/coordinator_client.h"
+
+namespace espalier {
+namespace {
+
+constexpr absl::Duration kAnswerTime = absl::Seconds(10);  // on top of the time that the answer may wait
+
+class GrpcCoordinatorClient final : public CoordinatorClient {
+ public:
+  GrpcCoordinatorClient(const std::string& target, std::string token) : token_(std::move(token)) {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30000);
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
+    // Our own loop backs off with jitter; gRPC's must not wait longer than that.
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+    arguments.SetMaxReceiveMessageSize(64 << 20);
+    channel_ = grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+    stub_ = v1::WorkerService::NewStub(channel_);
+  }
+
+  absl::StatusOr<SynchronizeResponse> Synchronize(const SynchronizeRequest& request) override {
+    grpc::ClientContext context;
+    const absl::Duration limit = request.max_wait + kAnswerTime;
+    context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(limit));
+    if (!token_.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", token_));
+    {
+      std::lock_guard lock(mutex_);
+      if (std::exchange(is_cancelled_, false)) return absl::CancelledError("cancelled before the call");
+      context_ = &context;
+    }
+    v1::SynchronizeResponse response;
+    const grpc::Status status = stub_->Synchronize(&context, wire::ToProto(request), &response);
+    bool was_cancelled = false;
+    {
+      std::lock_guard lock(mutex_);
+      context_ = nullptr;
+      was_cancelled = std::exchange(is_cancelled_, false);
+    }
+    if (status.ok()) return wire::FromProto(response);
+    // CANCELLED from the other side (a coordinator that shuts down) is an absence, not our own doing.
+    if (status.error_code() == grpc::StatusCode::CANCELLED && !was_cancelled) return absl::UnavailableError("the coordinator ended the call");
+    return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  }
+
+  void CancelCall() override {
+    std::lock_guard lock(mutex_);
+    is_cancelled_ = true;
+    if (context_ != nullptr) context_->TryCancel();
+  }
+
+ private:
+  const std::string token_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::WorkerService::Stub> stub_;
+  std::mutex mutex_;
+  grpc::ClientContext* context_ = nullptr;  // guarded by mutex_; of the call under way
+  bool is_cancelled_ = false;               // guarded by mutex_
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CoordinatorClient>> MakeGrpcCoordinatorClient(const CoordinatorAddress& address) {
+  std::string token;
+  if (!address.token_file.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(token, ReadFile(address.token_file, 1 << 16));
+    absl::StripAsciiWhitespace(&token);
+    if (token.empty()) return absl::InvalidArgumentError(absl::StrCat("token file '", address.token_file, "' is empty"));
+  }
+  return std::make_unique<GrpcCoordinatorClient>(address.target, token);
+}
+
+}  // namespace espalier

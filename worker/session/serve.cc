@@ -1,0 +1,141 @@
+#include "worker/session/serve.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "common/base/clock.h"
+#include "common/base/status_macros.h"
+#include "worker/session/coordinator_client.h"
+#include "worker/session/worker_session.h"
+
+namespace espalier {
+namespace {
+
+constexpr int kEndOfService = SIGUSR2;  // wakes the signal thread when the session is over
+
+class LogObserver final : public SessionObserver {
+ public:
+  void OnConnected(int64_t calls_failed_before) override {
+    if (!was_connected_) spdlog::info("connected to the coordinator");
+    if (was_connected_ && calls_failed_before > 0) spdlog::info("connected again after {} failed calls", calls_failed_before);
+    was_connected_ = true;
+  }
+  void OnCallFailed(const absl::Status& status) override { spdlog::warn("call failed: {}", status.ToString()); }
+  void OnTaskStarted(const Task& task) override { spdlog::info("started {}/{}", task.job_id, task.task_id); }
+  void OnTaskEnded(const Task& task, const absl::Status& status, absl::Duration taken) override {
+    const double seconds = absl::ToDoubleSeconds(taken);
+    if (status.ok()) {
+      spdlog::info("finished {}/{} in {:.2f} s", task.job_id, task.task_id, seconds);
+    } else {
+      spdlog::warn("{}/{} ended after {:.2f} s: {}", task.job_id, task.task_id, seconds, status.ToString());
+    }
+  }
+  void OnTaskCancelled(int slot) override { spdlog::info("stopping the task in slot {}", slot); }
+
+ private:
+  bool was_connected_ = false;  // only touched by the session's own thread
+};
+
+sigset_t HandledSignals() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (int signal : {SIGTERM, SIGINT, kEndOfService}) ::sigaddset(&signals, signal);
+  return signals;
+}
+
+// Waits for signals in a thread of its own; all other threads have them blocked.
+class SignalThread {
+ public:
+  explicit SignalThread(WorkerSession& session) : thread_([&session] { Wait(session); }) {}
+  ~SignalThread() {
+    ::pthread_kill(thread_.native_handle(), kEndOfService);
+    thread_.join();
+  }
+  SignalThread(const SignalThread&) = delete;
+  SignalThread& operator=(const SignalThread&) = delete;
+
+ private:
+  static void Wait(WorkerSession& session) {
+    const sigset_t signals = HandledSignals();
+    for (int received = 0;;) {
+      int signal = 0;
+      ::sigwait(&signals, &signal);
+      if (signal == kEndOfService) return;
+      ++received;
+      spdlog::info("signal {}: {}", signal, received == 1 ? "draining" : received == 2 ? "handing back" : "leaving");
+      if (received == 1) session.Drain();
+      if (received == 2) session.Force();
+      if (received == 3) ::_exit(128 + signal);
+    }
+  }
+
+  std::thread thread_;
+};
+
+void SetUpLog(const ServeOptions& options) {
+  auto logger = spdlog::stderr_logger_mt("worker");
+  if (options.log_format == "json") {
+    logger->set_pattern(R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","process":%P,"message":"%v"})");
+  } else {
+    logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %l [%P] %v");
+  }
+  logger->set_level(spdlog::level::from_str(options.log_level));
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+WorkerDescription Describe(const Engine& engine) {
+  const DeviceDescription device = engine.Describe();
+  char host[256] = "unknown";
+  ::gethostname(host, sizeof(host) - 1);
+  WorkerDescription description;
+  description.host_name = host;
+  description.device = device.kind;
+  description.device_name = device.name;
+  description.memory_bytes = device.memory_bytes;
+  description.numerics_class = device.numerics_class;
+  description.slots = engine.num_slots();
+  description.software_version = ESPALIER_VERSION;
+  return description;
+}
+
+}  // namespace
+
+std::string NewUuid() {
+  std::random_device device;
+  const auto word = [&device] { return static_cast<uint32_t>(device()); };
+  return absl::StrFormat("%08x-%04x-4%03x-%04x-%04x%08x", word(), word() & 0xFFFF, word() & 0xFFF,
+                         0x8000 | (word() & 0x3FFF), word() & 0xFFFF, word());
+}
+
+absl::Status Serve(const ServeOptions& options, const EngineFactory& make_engine) {
+  SetUpLog(options);
+  const sigset_t signals = HandledSignals();
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread starts, so that all of them inherit it
+  ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<CoordinatorClient> client,
+                            MakeGrpcCoordinatorClient({options.coordinator, options.token_file}));
+  ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, make_engine(options.engine));
+  const WorkerDescription description = Describe(*engine);
+  const std::string worker_id = options.worker_id.empty() ? NewUuid() : options.worker_id;
+  spdlog::info("worker {} on {} with {} slot(s), for {}", worker_id, description.device_name, description.slots,
+               options.coordinator);
+  LogObserver observer;
+  const SteadyClock clock;
+  WorkerSession session(*engine, *client, clock, worker_id, description,
+                        {.drain_grace = absl::Seconds(options.drain_seconds)}, &observer);
+  SignalThread signal_thread(session);
+  const absl::Status status = session.Run();
+  if (status.ok()) spdlog::info("drained");
+  return status;
+}
+
+}  // namespace espalier

@@ -1,0 +1,33 @@
+// The worker as a member of a fleet: an engine behind a session, until a signal or a refusal ends it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/engine/engine.h"
+
+namespace espalier {
+
+struct ServeOptions {
+  std::string coordinator;  // HOST:PORT or unix:PATH
+  std::string token_file;
+  std::string worker_id;  // empty: a new UUID
+  double drain_seconds = 30;
+  std::string log_format = "text";  // or "json"
+  std::string log_level = "info";
+  EngineOptions engine;
+};
+
+using EngineFactory = std::function<absl::StatusOr<std::unique_ptr<Engine>>(const EngineOptions&)>;
+
+// Blocks. SIGTERM or SIGINT drains, a second one hands back at once, a third ends the process. kFailedPrecondition: the
+// coordinator refused this worker, or the device is not there.
+absl::Status Serve(const ServeOptions& options, const EngineFactory& make_engine);
+
+// Version 4, from the system's random device.
+std::string NewUuid();
+
+}  // namespace espalier

@@ -12,6 +12,7 @@
 namespace espalier {
 
 enum class CostKind { kParameters, kFlopsPerToken, kBytes };
+const char* Name(CostKind kind);  // "parameters", "FLOPs per token", "bytes"
 
 struct CostOptions {
   CostKind kind = CostKind::kParameters;
@@ -50,7 +51,8 @@ class CostTable final : public Cost {
   std::vector<std::vector<int64_t>> by_unit_and_level_;
 };
 
-// With head orders the table is exact. Without them (a preview before the bank exists) KV heads count whole: an upper bound.
+// With head orders the table is exact. Without them (a preview before the bank exists) KV_GROUP is exact as well; with
+// HEAD, KV heads count whole: an upper bound.
 CostTable BuildCostTable(const ModelConfig& dense, const Ladder& ladder, const CostOptions& options,
                          const std::optional<HeadOrders>& head_orders);
 

@@ -1,4 +1,4 @@
-// A job: one search, as the user specified it and as it stands. Plain values; presets and checks in job_presets.h.
+// A job: one search, as the user specified it and as it stands. Plain values; presets in job_presets.h.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +51,7 @@ struct Phase {
   int redraw_every = 1;         // generations that share one draw of windows
   double same_kind_weight = 1;  // of the mutation operators
   double cross_kind_weight = 0;
-  int patience = 0;  // > 0: the phase ends after so many generations without a new parent
+  int patience = 0;  // > 0: the phase ends after so many generations without a better one on the select windows
   bool operator==(const Phase&) const = default;
 };
 
@@ -59,14 +59,14 @@ struct StopRules {
   std::optional<int> generations;  // cuts the list of phases in order; 0 stops at the first parent
   int64_t token_budget = 0;        // committed train tokens; 0: no limit
   double wall_seconds = 0;         // 0: no limit
-  int patience = 0;                // generations without a new parent, over the whole job; 0: no limit
+  int patience = 0;                // as a phase's, over the whole job; 0: no limit
   bool operator==(const StopRules&) const = default;
 };
 
 struct Recovery {
   int64_t tokens = 0;  // 0: none
   TrainSettings train;
-  int tokens_per_step = 16384;
+  int tokens_per_step = 16384;  // 0: 16 windows (recovery), 2 windows (play-off)
   bool start_trained = false;  // from the winner's trained state instead of the bank's weights
   bool operator==(const Recovery&) const = default;
 };
@@ -99,7 +99,7 @@ struct JobSpec {
 
   FirstParent first_parent = FirstParent::kAdditive;
   GivenMask given;
-  int64_t additive_score_tokens = 0;  // 0: by preset
+  int64_t additive_score_tokens = 0;  // 0: 32 windows on CUDA, 16 on CPU
   TrainMode mode = TrainMode::kContinue;
   ContinueState continue_state = ContinueState::kFull;
   std::vector<Phase> phases;
@@ -107,7 +107,7 @@ struct JobSpec {
   StopRules stop;
 
   Recovery play_off;  // short recovery of each finalist; tokens 0: finalists are compared as they are
-  int64_t play_off_score_tokens = 0;
+  int64_t play_off_score_tokens = 0;  // 0: the whole select pool, at most 64 windows (32 on CPU)
   Recovery recovery;
   bool recover_yardsticks = false;
   int64_t report_score_tokens = 0;  // 0: the whole report pool, at most 64 windows
@@ -121,5 +121,8 @@ struct JobSpec {
 enum class JobState { kQueued, kRunning, kPaused, kSucceeded, kFailed, kCancelled };
 bool IsFinal(JobState state);
 const char* Name(JobState state);  // "QUEUED", ...
+const char* Name(Preset preset);    // "BALANCED", "DARWINLM"
+const char* Name(Runtime runtime);  // "HUGGING_FACE", ...
+const char* Name(TrainMode mode);   // "RESTART", "CONTINUE"
 
 }  // namespace espalier

@@ -26,6 +26,7 @@ struct LadderOptions {
   HeadGranularity head_granularity = HeadGranularity::kKvGroup;
   // DarwinLM leaves k and v whole until the whole unit goes; otherwise KV heads that no query head uses are dropped.
   bool keep_kv_whole = false;
+  // Levels are evenly spaced; a model with fewer heads (groups, width multiples) than that gets as many as it has.
   int attention_levels = 0;  // 0: one level a head (or group), at most 17
   int ffn_levels = 0;        // 0: one level a width multiple, at most 17
   int width_multiple = 32;   // kept FFN widths are multiples of it
@@ -35,7 +36,8 @@ struct LadderOptions {
 };
 
 // Level k of a unit removes removed[k] query heads (also with kKvGroup, then a multiple of the group size) or neurons.
-// removed[0] == 0, strictly rising, removed.back() == size: the last level removes the unit altogether.
+// removed[0] == 0, strictly rising, removed.back() == size: the last level removes the unit altogether. A runtime
+// profile (runtime_profile.h) may forbid that for a unit: then its last level is gone, and {0} may be all that is left.
 struct UnitLadder {
   Unit unit;
   int size = 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/domain/ladder.h"
@@ -27,6 +28,12 @@ absl::StatusOr<Mask> MaskFromRemoved(const Ladder& ladder, const std::vector<std
 
 // In which order the query heads of each layer go, from the level bank; removing r heads removes the first r.
 using HeadOrders = std::vector<std::vector<int>>;  // by layer
+
+// The heads that stay when the first `removed` of the order have gone, ascending.
+std::vector<int> KeptHeads(const std::vector<int>& head_order, int removed);
+
+// Heads and KV heads of a layer that keeps these dense query heads (ascending); its ffn_width is left 0.
+LayerShape ShapeWithHeads(const ModelConfig& dense, const std::vector<int>& kept_heads, bool keep_kv_whole);
 
 // The shape of the candidate. FFN neurons matter only by number here; heads by identity, because KV heads that no kept
 // query head reads are dropped.

@@ -111,6 +111,8 @@ struct FinishTask {
   Recovery recovery;
   WindowKey recovery_key;
   std::optional<StateKey> start;  // --start trained
+  // With `start`: the evaluation that reached that state, to be trained again when the state is gone.
+  std::optional<EvaluateTask> start_evaluation;
   Runtime runtime = Runtime::kHuggingFace;
   WindowKey score;
   int64_t score_windows = 0;
@@ -149,7 +151,8 @@ struct Task {
   TaskKind kind() const { return static_cast<TaskKind>(payload.index()); }
 };
 
-// SHA-256 over a canonical text of context and payload (not over protobuf bytes): what equal work means.
+// SHA-256 over a canonical text of context and payload (not over protobuf bytes): what equal work means. Paths, job and
+// task ids are not in it: files count by their digests.
 std::string InputDigest(const Task& task);
 
 using TaskOutcome = std::variant<BankLayerOutcome, AdditiveUnitOutcome, Measurement, FinishOutcome>;

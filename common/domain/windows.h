@@ -18,6 +18,10 @@ const char* Name(Pool pool);
 // 1 report, interleaved by a fixed table. Every pool is non-empty from 32 windows on.
 std::vector<int64_t> PoolWindows(Pool pool, int64_t num_windows);
 
+// How many windows the pool has, and how many windows a file needs so that the pool has `count`.
+int64_t PoolSize(Pool pool, int64_t num_windows);
+int64_t WindowsForPool(Pool pool, int64_t count);
+
 // A reproducible sequence of windows of one pool: the keyed permutation of (seed, pool, phase, draw).
 struct WindowKey {
   Pool pool = Pool::kTrain;
@@ -32,7 +36,8 @@ std::string ToText(const WindowKey& key);  // for digests, e.g. "train/7/0/3"
 // when the pool has fewer and `repeat` is false; with `repeat` the pool is permuted anew for each epoch.
 absl::StatusOr<std::vector<int64_t>> SelectWindows(const WindowKey& key, int64_t num_windows, int64_t count, bool repeat);
 
-// A piece of a window that one training row holds. Predictions: length - 1.
+// A piece of a window that one training row holds. Predictions: length - 1, none for a piece of one token (which a budget
+// that ends one token into a window leaves; it may be alone in its step).
 struct Piece {
   int64_t window = 0;  // file index
   int begin = 0;
@@ -45,7 +50,8 @@ using Step = std::vector<Piece>;
 
 // The training stream is the key's windows laid end to end; positions count tokens. Steps of the positions [begin, end):
 // pieces are cut at window ends and at stage ends, no step crosses a stage end (so a run straight through takes the same
-// steps as one that stopped there). Every token of [begin, end) is in exactly one piece.
+// steps as one that stopped there). A piece that does not fit beside the others starts a new step; only one longer than a
+// whole step is cut. Every token of [begin, end) is in exactly one piece.
 struct StreamRange {
   WindowKey key;
   int64_t begin = 0;

@@ -30,8 +30,8 @@ struct LadderOptions {
   int attention_levels = 0;  // 0: one level a head (or group), at most 17
   int ffn_levels = 0;        // 0: one level a width multiple, at most 17
   int width_multiple = 32;   // kept FFN widths are multiples of it
-  std::vector<int> attention_removed;  // explicit removed query heads by level, instead of attention_levels
-  std::vector<int> ffn_removed;        // explicit removed neurons by level, instead of ffn_levels
+  std::vector<int> attention_removed = {};  // explicit removed query heads by level, instead of attention_levels
+  std::vector<int> ffn_removed = {};        // explicit removed neurons by level, instead of ffn_levels
   bool operator==(const LadderOptions&) const = default;
 };
 

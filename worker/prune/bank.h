@@ -70,8 +70,12 @@ class LayerBank {
   absl::StatusOr<LayerPieces> PiecesAt(const ModelConfig& dense, int attention_level, int ffn_level) const;
 
   int64_t Bytes() const;  // of all edits
-  LayerBank To(torch::Device device) const;
+  // With its tensors there; `pin`: in page-locked memory when that is the host's.
+  LayerBank To(torch::Device device, bool pin) const;
 };
+
+// Sets every level's `kept` from the order and the removed counts.
+void FillKept(UnitBank& unit, torch::Device device);
 
 // Builds one layer's bank from its statistics. Deterministic: with one thread on one instruction set, bitwise.
 // kInvalidArgument names an unknown criterion or compensation, or statistics that cannot be used; kCancelled;
@@ -84,7 +88,7 @@ std::string SerializeLayerBank(const LayerBank& bank);
 
 // Reads with distrust: everything is checked against the dense model's config and the ladder before use; `name` stands for
 // the file in messages. kDataLoss when the content contradicts itself, kFailedPrecondition when it is a whole bank of
-// another model or ladder. Tensors are copied into host memory (pinned when the device is CUDA) or onto the device.
+// another model or ladder. Tensors are copied to the device; ResidentBank decides what stays there.
 absl::StatusOr<LayerBank> ParseLayerBank(std::string_view bytes, const std::string& name, const ModelConfig& dense, const Ladder& ladder,
                                          int layer, torch::Device device);
 

@@ -42,8 +42,8 @@ class CalibrationPass {
   virtual ~CalibrationPass() = default;
 
   // Advances to the layer (from the embedding when it lies behind), runs it and stands at the next one afterwards.
-  // kInvalidArgument for a layer out of range, kCancelled, kResourceExhausted, kDataLoss for an activation that is not
-  // finite (named). After an error the next call starts from the embedding.
+  // kInvalidArgument for a layer out of range or an activation that is not finite (named), kCancelled, kResourceExhausted.
+  // After an error the next call starts from the embedding.
   virtual absl::StatusOr<LayerStatistics> Collect(int layer, const BankProgress& progress, std::stop_token stop) = 0;
 
   // The layer that the held hidden states enter.

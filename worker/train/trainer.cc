@@ -1,0 +1,362 @@
+#include "worker/train/trainer.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "worker/model/device_runtime.h"
+#include "worker/model/torch_status.h"
+#include "worker/train/adamw.h"
+#include "worker/train/flat_parameters.h"
+#include "worker/train/learning_rate.h"
+#include "worker/train/static_step.h"
+#include "worker/train/step_compute.h"
+#include "worker/train/train_stream.h"
+
+namespace espalier {
+namespace {
+
+using SteadyTime = std::chrono::steady_clock::time_point;
+SteadyTime Now() { return std::chrono::steady_clock::now(); }
+double SecondsSince(SteadyTime start) { return std::chrono::duration<double>(Now() - start).count(); }
+
+// Above this many floating-point operations a step keeps a GPU busy much longer than its kernels take to queue, and a
+// graph would only hold a second set of activations.
+constexpr double kGraphUpToFlops = 2e13;
+// Padded tokens whose tensors are prepared on the device at once: 24 bytes each.
+constexpr int64_t kPreparedTokens = int64_t{1} << 20;
+// From this size on unused cached blocks are given back before a capture, which cannot reuse them.
+constexpr int64_t kLargeModelParameters = 200'000'000;
+constexpr double kProgressSeconds = 0.25;
+
+// Waits for the stream on every way out, so that the caller may use and free what the run used.
+class SynchronizeAtEnd {
+ public:
+  explicit SynchronizeAtEnd(const TrainStream& stream) : stream_(stream) {}
+  ~SynchronizeAtEnd() {
+    try {
+      stream_.Synchronize();
+    } catch (const std::exception&) {  // a lost device: the next call reports it
+    }
+  }
+
+ private:
+  const TrainStream& stream_;
+};
+
+// What changes while a run goes on.
+struct RunProgress {
+  RunProgress(const TrainStream& stream, const std::vector<Step>& run_steps)
+      : losses(stream, static_cast<int64_t>(run_steps.size())) {
+    for (const Step& step : run_steps) total_tokens += Tokens(step);
+  }
+  LossLog losses;  // of the steps that predict something
+  int64_t checked_losses = 0;
+  int64_t queued_tokens = 0;
+  int64_t total_tokens = 0;
+  std::vector<int64_t> tokens_behind;  // queued tokens after the step of each loss
+  SteadyTime start = Now();
+  SteadyTime reported = start;
+  double capture_seconds = 0;
+};
+
+class FlatTrainer final : public Trainer {
+ public:
+  // To be called with `stream` entered.
+  FlatTrainer(const TrainStream& stream, LanguageModel& model, const TrainSettings& settings, const TrainerOptions& options)
+      : settings_(settings),
+        options_(options),
+        device_(model.device()),
+        stream_(stream),
+        parameters_(FlattenParameters(model)),
+        optimizer_(parameters_, settings, options.moments),
+        compute_(model, parameters_, {settings.loss, options.recompute_activations}) {
+    learning_rate_ = torch::zeros({}, parameters_.flat.options().dtype(optimizer_.LearningRateDtype()));
+    loss_ = torch::zeros({}, parameters_.flat.options().dtype(torch::kFloat32));
+  }
+
+  absl::StatusOr<TrainResult> Run(const std::vector<Step>& steps, const TrainData& data, int64_t schedule_steps,
+                                  const TrainProgressFunction& progress, std::stop_token stop) override {
+    return WithTorchStatus("training", device_, [&]() -> absl::StatusOr<TrainResult> {
+      const c10::InferenceMode normal_mode(false);
+      ESPALIER_RETURN_IF_ERROR(CheckRun(steps, data));
+      const TrainStream::Scope scope = stream_.Enter();
+      const SynchronizeAtEnd synchronize(stream_);
+      compute_.SetTeacher(data.teacher);
+      RunProgress run(stream_, steps);
+      TrainResult result;
+      std::optional<absl::Status> stopped;
+      if (is_static()) {
+        stopped = RunStatic(steps, data, schedule_steps, progress, stop, run, result);
+      } else {
+        stopped = RunExact(steps, data, schedule_steps, progress, stop, run, result);
+      }
+      if (stopped.has_value()) return *stopped;
+      FinishRun(run, result);
+      return result;
+    });
+  }
+
+  absl::StatusOr<TrainState> Save(ContinueState format) const override {
+    return WithTorchStatus("saving a training state", device_, [&]() -> absl::StatusOr<TrainState> {
+      const torch::NoGradGuard no_grad;
+      const TrainStream::Scope scope = stream_.Enter();
+      const SynchronizeAtEnd synchronize(stream_);
+      TrainState state;
+      state.format = format;
+      state.steps_taken = steps_taken_;
+      if (format == ContinueState::kFull) {
+        state.moment_steps = moment_steps_;
+        state.weights = ToHost(optimizer_.master());
+        state.first_moments = ToHost(optimizer_.first_moments());
+        state.second_moments = ToHost(optimizer_.second_moments());
+      } else {
+        state.weights = ToHost(optimizer_.master().to(torch::kBFloat16));
+      }
+      return state;
+    });
+  }
+
+  absl::Status Restore(const TrainState& state) override {
+    const bool fits = state.weights.defined() && state.weights.numel() == parameters_.size() &&
+                      (state.format != ContinueState::kFull ||
+                       (state.first_moments.defined() && state.first_moments.numel() == parameters_.size() &&
+                        state.second_moments.defined() && state.second_moments.numel() == parameters_.size()));
+    if (!fits) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the training state of mask ", state.mask_digest, " holds ", state.weights.defined() ? state.weights.numel() : 0,
+          " weights, the candidate has ", parameters_.size(), ": it is of another shape"));
+    }
+    return WithTorchStatus("restoring a training state", device_, [&] {
+      const torch::NoGradGuard no_grad;
+      const TrainStream::Scope scope = stream_.Enter();
+      const SynchronizeAtEnd synchronize(stream_);
+      optimizer_.ClearMoments();
+      optimizer_.master().copy_(state.weights, true);
+      if (state.format == ContinueState::kFull) {
+        optimizer_.first_moments().copy_(state.first_moments, true);
+        optimizer_.second_moments().copy_(state.second_moments, true);
+        optimizer_.step_count().fill_(static_cast<double>(state.moment_steps));
+      }
+      optimizer_.PublishMaster();
+      steps_taken_ = state.steps_taken;
+      moment_steps_ = state.format == ContinueState::kFull ? state.moment_steps : 0;
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status RoundAsRetained(ContinueState format) override {
+    if (format == ContinueState::kFull) return absl::OkStatus();
+    return WithTorchStatus("rounding a training state", device_, [&] {
+      const torch::NoGradGuard no_grad;
+      const TrainStream::Scope scope = stream_.Enter();
+      const SynchronizeAtEnd synchronize(stream_);
+      optimizer_.ClearMoments();
+      optimizer_.master().copy_(optimizer_.master().to(torch::kBFloat16));
+      optimizer_.PublishMaster();
+      moment_steps_ = 0;
+      return absl::OkStatus();
+    });
+  }
+
+  int64_t steps_taken() const override { return steps_taken_; }
+  int64_t num_parameters() const override { return parameters_.num_parameters; }
+  int64_t state_bytes(ContinueState format) const override {
+    if (format != ContinueState::kFull) return parameters_.size() * 2;
+    return parameters_.size() * (4 + 2 * static_cast<int64_t>(optimizer_.first_moments().element_size()));
+  }
+
+ private:
+  bool is_static() const {
+    return options_.layout == BatchLayout::kStatic || (options_.layout == BatchLayout::kByDevice && device_.is_cuda());
+  }
+
+  torch::Tensor ToHost(const torch::Tensor& tensor) const {
+    const auto on_host = tensor.options().device(torch::kCPU).pinned_memory(device_.is_cuda());
+    const torch::Tensor host = torch::empty(tensor.sizes(), on_host);
+    host.copy_(tensor, true);
+    return host;
+  }
+
+  absl::Status CheckRun(const std::vector<Step>& steps, const TrainData& data) const {
+    if (settings_.loss != Loss::kCrossEntropy && data.teacher == nullptr) {
+      return absl::InvalidArgumentError("a loss towards the dense model needs the dense model (TrainData::teacher)");
+    }
+    return CheckSteps(steps, data);
+  }
+
+  // The whole work of a step on its batches: what a graph captures.
+  void TakeStep(const std::vector<StepBatch>& batches) {
+    torch::Tensor loss;
+    std::vector<torch::Tensor> gradients;
+    for (const StepBatch& batch : batches) compute_.Accumulate(batch, loss, gradients);
+    optimizer_.Step(gradients, learning_rate_);
+    const torch::NoGradGuard no_grad;
+    loss_.copy_(loss);
+  }
+
+  void SetLearningRate(int64_t schedule_steps) {
+    const torch::NoGradGuard no_grad;
+    learning_rate_.fill_(LearningRate(settings_, steps_taken_, schedule_steps));
+  }
+
+  // Books a step whose work is queued. False: a loss that has arrived is not finite, the run ends with that result.
+  bool AfterStep(const Step& step, const TrainProgressFunction& progress, RunProgress& run, TrainResult& result) {
+    run.queued_tokens += Tokens(step);
+    if (Predictions(step) > 0) {
+      ++steps_taken_;
+      ++moment_steps_;
+      run.losses.Record(loss_);
+      run.tokens_behind.push_back(run.queued_tokens);
+      run.losses.WaitForOldSteps(false);
+    }
+    if (!CheckLosses(run, result)) return false;
+    if (progress && SecondsSince(run.reported) >= kProgressSeconds && run.checked_losses > 0) {
+      run.reported = Now();
+      const int64_t tokens = run.tokens_behind[run.checked_losses - 1];
+      progress({tokens, run.total_tokens, static_cast<double>(tokens) / SecondsSince(run.start),
+                run.losses.At(run.checked_losses - 1)});
+    }
+    return true;
+  }
+
+  bool CheckLosses(RunProgress& run, TrainResult& result) const {
+    for (const int64_t arrived = run.losses.arrived(); run.checked_losses < arrived; ++run.checked_losses) {
+      const double loss = run.losses.At(run.checked_losses);
+      if (std::isfinite(loss)) continue;
+      result.finite = false;
+      result.infeasible_reason = absl::StrCat("the training loss became ", loss, " in step ", run.checked_losses + 1,
+                                              " of the run, after ", run.tokens_behind[run.checked_losses], " tokens");
+      return false;
+    }
+    return true;
+  }
+
+  std::optional<absl::Status> RunExact(const std::vector<Step>& steps, const TrainData& data, int64_t schedule_steps,
+                                       const TrainProgressFunction& progress, const std::stop_token& stop, RunProgress& run,
+                                       TrainResult& result) {
+    compute_.Reserve(LayoutOf(steps, 0).length);
+    for (const Step& step : steps) {
+      if (stop.stop_requested()) return absl::CancelledError("training was cancelled");
+      if (Predictions(step) > 0) {
+        SetLearningRate(schedule_steps);
+        TakeStep(ExactBatches(step, data, options_.micro_batch_tokens));
+      }
+      if (!AfterStep(step, progress, run, result)) return std::nullopt;
+    }
+    return std::nullopt;
+  }
+
+  std::optional<absl::Status> RunStatic(const std::vector<Step>& steps, const TrainData& data, int64_t schedule_steps,
+                                        const TrainProgressFunction& progress, const std::stop_token& stop, RunProgress& run,
+                                        TrainResult& result) {
+    PrepareStatic(LayoutOf(steps, options_.micro_batch_tokens), data);
+    const StepLayout& layout = static_step_->layout();
+    const int64_t step_tokens = layout.passes * layout.rows * layout.length;
+    const size_t steps_at_once = static_cast<size_t>(std::max<int64_t>(1, kPreparedTokens / step_tokens));
+    for (size_t first = 0; first < steps.size(); first += steps_at_once) {
+      const size_t count = std::min(steps_at_once, steps.size() - first);
+      const StaticSteps prepared = MakeStaticSteps(steps, first, count, layout, data);
+      for (size_t i = 0; i < count; ++i) {
+        if (stop.stop_requested()) return absl::CancelledError("training was cancelled");
+        if (Predictions(steps[first + i]) > 0) {
+          SetLearningRate(schedule_steps);
+          if (Holds(layout, steps[first + i])) {
+            static_step_->Load(prepared, static_cast<int64_t>(i), data);
+            RunStaticStep(static_cast<int64_t>(steps.size() - first - i), run);
+          } else {
+            TakeStep(ExactBatches(steps[first + i], data, options_.micro_batch_tokens));
+          }
+        }
+        if (!AfterStep(steps[first + i], progress, run, result)) return std::nullopt;
+      }
+    }
+    return std::nullopt;
+  }
+
+  void PrepareStatic(const StepLayout& layout, const TrainData& data) {
+    if (static_step_ != nullptr && static_step_->Serves(layout, data)) return;
+    static_step_.reset();  // its graph's memory first
+    compute_.Reserve(layout.length);
+    static_step_ = std::make_unique<StaticStep>(layout, data);
+  }
+
+  void RunStaticStep(int64_t steps_left, RunProgress& run) {
+    const StaticStep::Work work = [this](const std::vector<StepBatch>& batches) { TakeStep(batches); };
+    if (WantsGraph(steps_left)) {
+      const SteadyTime start = Now();
+      if (parameters_.num_parameters >= kLargeModelParameters) EmptyDeviceCache(device_);
+      // A refusal is kept in the step; the run goes on without a graph.
+      static_step_->Capture(work, optimizer_.generator()).IgnoreError();
+      run.capture_seconds += SecondsSince(start);
+    }
+    static_step_->Run(work);
+  }
+
+  bool WantsGraph(int64_t steps_left) const {
+    if (!options_.use_graph || !device_.is_cuda() || static_step_->has_graph()) return false;
+    if (!static_step_->ran_without_graph() || !static_step_->graph_refusal().empty()) return false;
+    const StepLayout& layout = static_step_->layout();
+    const double flops = 6.0 * static_cast<double>(parameters_.num_parameters) *
+                         static_cast<double>(layout.passes * layout.rows * layout.length);
+    return flops <= kGraphUpToFlops && steps_left >= options_.graph_from_steps;
+  }
+
+  void FinishRun(RunProgress& run, TrainResult& result) {
+    run.losses.WaitForOldSteps(true);
+    const int64_t num_losses = run.losses.recorded();
+    if (result.finite && CheckLosses(run, result)) {
+      // A last step may have broken the weights without any later loss to show it.
+      const torch::NoGradGuard no_grad;
+      if (num_losses > 0 && !std::isfinite(optimizer_.master().sum().item<float>())) {
+        result.finite = false;
+        result.infeasible_reason = "the weights were no longer finite after the last training step";
+      }
+    }
+    if (num_losses > 0) {
+      result.first_loss = run.losses.At(0);
+      result.last_loss = run.losses.At(num_losses - 1);
+    }
+    result.tokens = run.queued_tokens;
+    result.steps = num_losses;
+    result.seconds = SecondsSince(run.start);
+    result.capture_seconds = run.capture_seconds;
+    result.used_graph = static_step_ != nullptr && static_step_->has_graph();
+    if (static_step_ != nullptr) result.graph_refusal = static_step_->graph_refusal();
+  }
+
+  const TrainSettings settings_;
+  const TrainerOptions options_;
+  const torch::Device device_;
+  const TrainStream stream_;
+  FlatParameters parameters_;
+  FlatAdamW optimizer_;
+  StepCompute compute_;
+  torch::Tensor learning_rate_, loss_;
+  std::unique_ptr<StaticStep> static_step_;
+  int64_t steps_taken_ = 0;
+  int64_t moment_steps_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(LanguageModel* candidate, const TrainSettings& settings,
+                                                         const TrainerOptions& options) {
+  return WithTorchStatus("preparing a candidate for training", candidate->device(), [&]() -> absl::StatusOr<std::unique_ptr<Trainer>> {
+    const c10::InferenceMode normal_mode(false);
+    const TrainStream stream(candidate->device());
+    const TrainStream::Scope scope = stream.Enter();
+    const SynchronizeAtEnd synchronize(stream);
+    return std::make_unique<FlatTrainer>(stream, *candidate, settings, options);
+  });
+}
+
+}  // namespace espalier

@@ -33,7 +33,7 @@ case "$name" in
       echo "$name: no torch 2.11 found; set ESPALIER_TORCH to the folder that python3 -c 'import torch; print(torch.__path__[0])' prints" >&2
       exit 69
     fi
-    LD_LIBRARY_PATH=$ESPALIER_TORCH/lib:$here/lib ;;
+    LD_LIBRARY_PATH=$ESPALIER_TORCH/lib:$ESPALIER_TORCH/../nvidia/cu13/lib:$here/lib ;;
   *) LD_LIBRARY_PATH=$here/lib ;;
 esac
 export LD_LIBRARY_PATH ESPALIER_TORCH

@@ -59,6 +59,7 @@ absl::Status ErrnoStatus(std::string_view what, const std::string& path) {
   switch (error) {
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
       return absl::ResourceExhaustedError(message);
     case ENOENT:
       return absl::NotFoundError(message);

@@ -20,7 +20,7 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view conte
 // Creates the folder and its parents.
 absl::Status CreateFolders(const std::string& path);
 
-// Status for the current errno: kResourceExhausted for ENOSPC and EDQUOT, kNotFound for ENOENT, kPermissionDenied for
+// Status for the current errno: kResourceExhausted for ENOSPC, EDQUOT and EFBIG, kNotFound for ENOENT, kPermissionDenied for
 // EACCES, else kUnavailable. The message reads "<what> '<path>': <reason>".
 absl::Status ErrnoStatus(std::string_view what, const std::string& path);
 

@@ -20,7 +20,7 @@ absl::StatusOr<ModelConfig> ParseModelConfig(const std::string& json_text, const
 
 // All tensors of the folder by Hugging Face name, checked against the config: every expected tensor present with the
 // expected shape and a floating dtype, none unexpected (rotary inv_freq buffers are ignored; lm_head.weight beside tied
-// embeddings is ignored).
+// embeddings is ignored). The config's number_format is that of the stored embedding, whatever config.json says.
 class ModelFolder {
  public:
   static absl::StatusOr<std::unique_ptr<ModelFolder>> Open(const std::string& folder);

@@ -50,6 +50,9 @@ struct TensorToWrite {
   std::string_view bytes;  // must live until written
 };
 
+// The length and header alone; the tensors' bytes follow in the given order.
+std::string SafetensorsHeader(const std::vector<TensorToWrite>& tensors, const std::map<std::string, std::string>& metadata);
+
 // Deterministic bytes: tensors in the given order, metadata sorted, header padded with spaces to 8.
 std::string SerializeSafetensors(const std::vector<TensorToWrite>& tensors, const std::map<std::string, std::string>& metadata);
 

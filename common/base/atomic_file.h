@@ -1,0 +1,36 @@
+// A file that is written in pieces and appears under its name whole or not at all.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace espalier {
+
+class AtomicFile {
+ public:
+  // Creates the temporary file `temporary`.tmp-<process>-<counter>, which must be on the file system of the final path.
+  static absl::StatusOr<std::unique_ptr<AtomicFile>> Create(const std::string& temporary);
+  ~AtomicFile();  // removes the temporary file unless it was committed
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  // kResourceExhausted when the disk is full.
+  absl::Status Append(std::string_view bytes);
+  // Syncs, renames to `path` and syncs its folder. Nothing can be appended afterwards.
+  absl::Status Commit(const std::string& path);
+
+ private:
+  AtomicFile(int fd, std::string temporary) : fd_(fd), temporary_(std::move(temporary)) {}
+  int fd_;
+  std::string temporary_;
+};
+
+// The pieces laid end to end, through a temporary file beside the path.
+absl::Status WritePiecesAtomically(const std::string& path, const std::vector<std::string_view>& pieces);
+
+}  // namespace espalier

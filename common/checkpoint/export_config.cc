@@ -1,0 +1,103 @@
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/checkpoint/export_folder.h"
+#include "common/checkpoint/strict_json.h"
+
+namespace espalier::checkpoint {
+namespace {
+
+using nlohmann::json;
+
+bool SharesEvenly(const LayerShape& layer) {
+  if (layer.num_kv_heads == 0 || layer.num_heads() % layer.num_kv_heads != 0) return false;
+  const int share = layer.num_heads() / layer.num_kv_heads;
+  for (int head = 0; head < layer.num_heads(); ++head) {
+    if (layer.head_to_kv[static_cast<size_t>(head)] != head / share) return false;
+  }
+  return true;
+}
+
+// What differs from the dense layer. A removed unit carries no other key of its own.
+json LayerEntry(const LayerShape& layer, const ModelConfig& dense) {
+  json entry = json::object();
+  if (layer.num_heads() == 0) {
+    entry["skip"].push_back("attention");
+  } else {
+    if (layer.num_heads() != dense.num_heads) entry["num_attention_heads"] = layer.num_heads();
+    if (layer.num_kv_heads != dense.num_kv_heads) entry["num_key_value_heads"] = layer.num_kv_heads;
+    if (!SharesEvenly(layer)) entry["query_to_kv"] = layer.head_to_kv;
+  }
+  if (layer.ffn_width == 0) {
+    entry["skip"].push_back("mlp");
+  } else if (layer.ffn_width != dense.ffn_width) {
+    entry["intermediate_size"] = layer.ffn_width;
+  }
+  return entry;
+}
+
+json RopeParameters(const RopeConfig& rope) {
+  json result = {{"rope_theta", rope.theta}, {"rope_type", "default"}};
+  if (rope.type == RopeType::kDefault) return result;
+  result["factor"] = rope.factor;
+  result["rope_type"] = rope.type == RopeType::kLinear ? "linear" : "llama3";
+  if (rope.type == RopeType::kLlama3) {
+    result["low_freq_factor"] = rope.low_frequency_factor;
+    result["high_freq_factor"] = rope.high_frequency_factor;
+    result["original_max_position_embeddings"] = rope.original_max_positions;
+  }
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ExportConfigJson(const std::string& dense_config_json, const ModelConfig& dense, const ModelConfig& candidate,
+                                             NumberFormat format) {
+  ESPALIER_ASSIGN_OR_RETURN(json config, ParseStrictJson(dense_config_json, "config.json of the dense model", 32));
+  if (!config.is_object()) return absl::InvalidArgumentError("config.json of the dense model is not a JSON object");
+  if (candidate.layers.size() != static_cast<size_t>(dense.num_layers) || candidate.hidden_size != dense.hidden_size ||
+      candidate.head_size != dense.head_size || candidate.vocabulary_size != dense.vocabulary_size || candidate.family != dense.family) {
+    return absl::InvalidArgumentError(absl::StrCat("the candidate (", candidate.layers.size(), " layers, hidden size ", candidate.hidden_size,
+                                                   ") is not a pruned form of the dense model (", dense.num_layers, " layers, hidden size ",
+                                                   dense.hidden_size, ")"));
+  }
+  // Said anew below, in one spelling.
+  for (const char* key : {"_name_or_path", "auto_map", "layer_types", "max_window_layers", "original_max_position_embeddings", "per_layer_config",
+                          "rope_scaling", "rope_theta", "torch_dtype", "use_sliding_window"}) {
+    config.erase(key);
+  }
+  config["model_type"] = "espalier";
+  config["base_model_type"] = Name(dense.family);
+  config["architectures"] = {"EspalierForCausalLM"};
+  config["auto_map"] = {{"AutoConfig", "configuration_espalier.EspalierConfig"},
+                        {"AutoModel", "modeling_espalier.EspalierModel"},
+                        {"AutoModelForCausalLM", "modeling_espalier.EspalierForCausalLM"}};
+  config["dtype"] = Name(format);
+  config["vocab_size"] = dense.vocabulary_size;
+  config["hidden_size"] = dense.hidden_size;
+  config["num_hidden_layers"] = dense.num_layers;
+  config["num_attention_heads"] = dense.num_heads;
+  config["num_key_value_heads"] = dense.num_kv_heads;
+  config["head_dim"] = dense.head_size;
+  config["intermediate_size"] = dense.ffn_width;
+  config["max_position_embeddings"] = dense.max_positions;
+  config["rms_norm_eps"] = dense.rms_norm_epsilon;
+  config["tie_word_embeddings"] = dense.tied_embeddings;
+  config["rope_parameters"] = RopeParameters(dense.rope);
+  config["sliding_window"] = dense.sliding_window > 0 ? json(dense.sliding_window) : json(nullptr);
+  config["hidden_act"] = "silu";
+  const bool family_has_switch = dense.family == Family::kLlama || dense.family == Family::kQwen3;
+  config["attention_bias"] = family_has_switch && dense.qkv_bias;
+  config["mlp_bias"] = dense.ffn_bias;
+  json layers = json::object();
+  for (size_t i = 0; i < candidate.layers.size(); ++i) {
+    json entry = LayerEntry(candidate.layers[i], dense);
+    if (!entry.empty()) layers[absl::StrCat(i)] = std::move(entry);
+  }
+  if (!layers.empty()) config["per_layer_config"] = std::move(layers);
+  return config.dump(2) + "\n";
+}
+
+}  // namespace espalier::checkpoint

@@ -1,0 +1,61 @@
+#include "common/checkpoint/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/files.h"
+
+namespace espalier::checkpoint {
+
+absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus("cannot open", path);
+  struct stat info;
+  if (::fstat(fd, &info) != 0) {
+    const absl::Status status = ErrnoStatus("cannot stat", path);
+    ::close(fd);
+    return status;
+  }
+  if (!S_ISREG(info.st_mode)) {
+    ::close(fd);
+    return absl::InvalidArgumentError(absl::StrCat("'", path, "' is not a regular file"));
+  }
+  const size_t size = static_cast<size_t>(info.st_size);
+  const char* data = nullptr;
+  if (size > 0) {
+    void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (mapped == MAP_FAILED) {
+      const absl::Status status = ErrnoStatus("cannot map", path);
+      ::close(fd);
+      return status;
+    }
+    data = static_cast<const char*>(mapped);
+  }
+  ::close(fd);
+  return std::unique_ptr<MappedFile>(new MappedFile(path, std::string_view(data, size)));
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<char*>(bytes_.data()), bytes_.size());
+}
+
+std::string ForeignKind(std::string_view bytes) {
+  using namespace std::string_view_literals;
+  if (bytes.starts_with("PK\x03\x04"sv)) return "a zip archive (such as a PyTorch .bin or a numpy .npz)";
+  // Protocol 2 to 5 of pickle: opcode 0x80, the protocol, and not the zeros of a small little-endian number.
+  if (bytes.size() > 2 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5 && bytes[2] != 0) return "a pickle (PyTorch) file";
+  if (bytes.starts_with("\xfd"
+                        "7zXZ"sv)) {
+    return "an xz archive; decompress it first";
+  }
+  if (bytes.starts_with("\x1f\x8b"sv)) return "a gzip archive; decompress it first";
+  if (bytes.starts_with("GGUF"sv)) return "a GGUF file";
+  if (bytes.starts_with("version https://git-lfs"sv)) return "a Git LFS pointer, not the file itself; fetch it with git lfs pull";
+  if (bytes.starts_with("\x93NUMPY"sv)) return "a numpy .npy file";
+  return "";
+}
+
+}  // namespace espalier::checkpoint

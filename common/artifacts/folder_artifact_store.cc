@@ -1,0 +1,233 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/artifacts/artifact_store.h"
+#include "common/base/atomic_file.h"
+#include "common/base/files.h"
+#include "common/base/sha256.h"
+#include "common/base/status_macros.h"
+
+namespace espalier {
+namespace {
+
+constexpr int64_t kMaxNameValueBytes = 16'000'000;
+constexpr size_t kCopyBytes = 1 << 20;
+// A writer that died leaves its temporary file; a live one touches its own far more often than this.
+constexpr std::chrono::hours kAbandonedAfter{24};
+
+absl::Status CheckDigest(const std::string& digest) {
+  const bool hexadecimal = std::all_of(digest.begin(), digest.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  if (digest.size() == 64 && hexadecimal) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("'", digest.substr(0, 80), "' is no artifact digest (64 lower-case hexadecimal digits)"));
+}
+
+bool IsNameComponent(absl::string_view part) {
+  if (part.empty() || part.front() == '.' || part.size() > 200) return false;
+  return std::all_of(part.begin(), part.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  });
+}
+
+absl::Status CheckName(const std::string& name) {
+  for (const absl::string_view part : absl::StrSplit(name, '/')) {
+    if (!IsNameComponent(part)) {
+      return absl::InvalidArgumentError(absl::StrCat("'", name.substr(0, 200), "' is no artifact name (components of letters, digits, '.', '_' and '-', split by '/')"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+absl::StatusOr<int64_t> SizeOf(const Descriptor& file, const std::string& path) {
+  struct stat info;
+  if (::fstat(file.get(), &info) != 0) return ErrnoStatus("cannot stat", path);
+  return static_cast<int64_t>(info.st_size);
+}
+
+// Reads up to `length` bytes at `offset`; fewer only at the end of the file.
+absl::StatusOr<std::string> ReadAt(const Descriptor& file, const std::string& path, int64_t offset, int64_t length) {
+  std::string content(static_cast<size_t>(length), '\0');
+  size_t done = 0;
+  while (done < content.size()) {
+    const ssize_t count = ::pread(file.get(), content.data() + done, content.size() - done, static_cast<off_t>(offset) + static_cast<off_t>(done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return ErrnoStatus("cannot read", path);
+    if (count == 0) break;
+    done += static_cast<size_t>(count);
+  }
+  content.resize(done);
+  return content;
+}
+
+class FolderArtifactStore final : public ArtifactStore {
+ public:
+  explicit FolderArtifactStore(std::string folder) : folder_(std::move(folder)) {}
+
+  absl::Status Prepare() {
+    for (const char* part : {"sha256", "names", "tmp", "damaged"}) ESPALIER_RETURN_IF_ERROR(CreateFolders(folder_ + "/" + part));
+    RemoveAbandoned();
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::string> Put(std::string_view content) override { return PutPieces({content}); }
+
+  absl::StatusOr<std::string> PutPieces(const std::vector<std::string_view>& pieces) override {
+    Sha256 hash;
+    for (const std::string_view piece : pieces) hash.Update(piece);
+    const std::string digest = hash.FinishHex();
+    if (IsWhole(digest)) return digest;
+    ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<AtomicFile> file, AtomicFile::Create(folder_ + "/tmp/put"));
+    for (const std::string_view piece : pieces) ESPALIER_RETURN_IF_ERROR(file->Append(piece));
+    ESPALIER_RETURN_IF_ERROR(Commit(file.get(), digest));
+    return digest;
+  }
+
+  absl::StatusOr<std::string> PutFile(const std::string& path) override {
+    Descriptor source(path);
+    if (source.get() < 0) return ErrnoStatus("cannot open", path);
+    // Copied while it is hashed, so that a file that changes meanwhile still lands under the digest of what was copied.
+    ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<AtomicFile> file, AtomicFile::Create(folder_ + "/tmp/put"));
+    Sha256 hash;
+    for (int64_t offset = 0;; offset += static_cast<int64_t>(kCopyBytes)) {
+      ESPALIER_ASSIGN_OR_RETURN(const std::string piece, ReadAt(source, path, offset, kCopyBytes));
+      hash.Update(piece);
+      ESPALIER_RETURN_IF_ERROR(file->Append(piece));
+      if (piece.size() < kCopyBytes) break;
+    }
+    const std::string digest = hash.FinishHex();
+    if (IsWhole(digest)) return digest;
+    ESPALIER_RETURN_IF_ERROR(Commit(file.get(), digest));
+    return digest;
+  }
+
+  absl::StatusOr<std::string> Get(const std::string& digest) override {
+    ESPALIER_ASSIGN_OR_RETURN(const int64_t size, Size(digest));
+    ESPALIER_ASSIGN_OR_RETURN(std::string content, GetRange(digest, 0, size));
+    if (Sha256Hex(content) == digest) return content;
+    const std::string aside = absl::StrCat(folder_, "/damaged/", digest);
+    const bool moved = ::rename(PathOf(digest).c_str(), aside.c_str()) == 0;
+    return absl::DataLossError(absl::StrCat("artifact ", digest, " is damaged: its content has another digest",
+                                            moved ? absl::StrCat("; it was moved to '", aside, "'") : ""));
+  }
+
+  absl::StatusOr<std::string> GetRange(const std::string& digest, int64_t offset, int64_t length) override {
+    ESPALIER_RETURN_IF_ERROR(CheckDigest(digest));
+    Descriptor file(PathOf(digest));
+    if (file.get() < 0) return OpenError(digest);
+    ESPALIER_ASSIGN_OR_RETURN(const int64_t size, SizeOf(file, PathOf(digest)));
+    if (offset < 0 || length < 0 || offset > size) {
+      return absl::OutOfRangeError(absl::StrCat("bytes from ", offset, ", ", length, " of them, of artifact ", digest, ", which has ", size));
+    }
+    return ReadAt(file, PathOf(digest), offset, std::min(length, size - offset));
+  }
+
+  absl::StatusOr<int64_t> Size(const std::string& digest) override {
+    ESPALIER_RETURN_IF_ERROR(CheckDigest(digest));
+    Descriptor file(PathOf(digest));
+    if (file.get() < 0) return OpenError(digest);
+    return SizeOf(file, PathOf(digest));
+  }
+
+  absl::Status Remove(const std::string& digest) override {
+    ESPALIER_RETURN_IF_ERROR(CheckDigest(digest));
+    return Unlink(PathOf(digest));
+  }
+
+  absl::Status SetName(const std::string& name, std::string_view value) override {
+    ESPALIER_RETURN_IF_ERROR(CheckName(name));
+    const std::string path = NamePath(name);
+    ESPALIER_RETURN_IF_ERROR(CreateFolders(std::filesystem::path(path).parent_path().string()));
+    ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<AtomicFile> file, AtomicFile::Create(folder_ + "/tmp/name"));
+    ESPALIER_RETURN_IF_ERROR(file->Append(value));
+    return file->Commit(path);
+  }
+
+  absl::StatusOr<std::string> GetName(const std::string& name) override {
+    ESPALIER_RETURN_IF_ERROR(CheckName(name));
+    absl::StatusOr<std::string> value = ReadFile(NamePath(name), kMaxNameValueBytes);
+    if (absl::IsNotFound(value.status())) return absl::NotFoundError(absl::StrCat("the name '", name, "' was never set in '", folder_, "'"));
+    return value;
+  }
+
+  absl::Status RemoveName(const std::string& name) override {
+    ESPALIER_RETURN_IF_ERROR(CheckName(name));
+    return Unlink(NamePath(name));
+  }
+
+ private:
+  std::string PathOf(const std::string& digest) const { return absl::StrCat(folder_, "/sha256/", digest.substr(0, 2), "/", digest); }
+  std::string NamePath(const std::string& name) const { return absl::StrCat(folder_, "/names/", name); }
+
+  absl::Status OpenError(const std::string& digest) const {
+    if (errno == ENOENT) return absl::NotFoundError(absl::StrCat("no artifact ", digest, " in '", folder_, "'"));
+    return ErrnoStatus("cannot open", PathOf(digest));
+  }
+
+  // There, and of the right content; a damaged file is written again.
+  bool IsWhole(const std::string& digest) const {
+    const absl::StatusOr<std::string> stored = Sha256HexOfFile(PathOf(digest));
+    return stored.ok() && *stored == digest;
+  }
+
+  absl::Status Commit(AtomicFile* file, const std::string& digest) const {
+    const std::string path = PathOf(digest);
+    ESPALIER_RETURN_IF_ERROR(CreateFolders(std::filesystem::path(path).parent_path().string()));
+    return file->Commit(path);
+  }
+
+  static absl::Status Unlink(const std::string& path) {
+    if (::unlink(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+    return ErrnoStatus("cannot remove", path);
+  }
+
+  void RemoveAbandoned() const {
+    std::error_code error;
+    const auto now = std::filesystem::file_time_type::clock::now();
+    for (std::filesystem::directory_iterator it(folder_ + "/tmp", error), end; !error && it != end; it.increment(error)) {
+      std::error_code ignored;
+      const auto written = std::filesystem::last_write_time(it->path(), ignored);
+      if (!ignored && now - written > kAbandonedAfter) std::filesystem::remove(it->path(), ignored);
+    }
+  }
+
+  std::string folder_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::string> ArtifactStore::PutPieces(const std::vector<std::string_view>& pieces) {
+  std::string content;
+  for (const std::string_view piece : pieces) content.append(piece);
+  return Put(content);
+}
+
+absl::StatusOr<std::unique_ptr<ArtifactStore>> OpenFolderArtifactStore(const std::string& folder) {
+  auto store = std::make_unique<FolderArtifactStore>(folder);
+  ESPALIER_RETURN_IF_ERROR(store->Prepare());
+  return store;
+}
+
+}  // namespace espalier

@@ -99,7 +99,9 @@ def rewrite_rope(path, type_key):
 def make_variant(name, folder, seed):
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     family, changes, number_format, shard_size, old_rope = VARIANTS[name]
     config = AutoConfig.for_model(family, **{**SMALL, **changes})
     generator = torch.Generator().manual_seed(seed * 1000 + sorted(VARIANTS).index(name))

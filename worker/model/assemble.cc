@@ -173,7 +173,7 @@ absl::StatusOr<LanguageModel> Assemble(const LanguageModel& dense, const std::ve
   for (size_t l = 0; l < pieces.size(); ++l) {
     ESPALIER_RETURN_IF_ERROR(CheckPieces(dense.config, static_cast<int>(l), pieces[l]));
   }
-  return WithTorchStatus("assembling a candidate", [&]() -> absl::StatusOr<LanguageModel> {
+  return WithTorchStatus("assembling a candidate", dense.device(), [&]() -> absl::StatusOr<LanguageModel> {
     const torch::NoGradGuard no_grad;
     const HeadIndices indices = IndicesOnDevice(pieces, dense.device());
     LanguageModel model = dense;  // handles only, no data

@@ -71,6 +71,12 @@ absl::StatusOr<torch::Device> OpenDevice(DeviceKind kind, int index) {
   return torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(index));
 }
 
+void UseDevice(torch::Device device) {
+#ifdef ESPALIER_HAS_CUDA
+  if (device.is_cuda()) c10::cuda::set_device(device.index());
+#endif
+}
+
 void SetComputeThreads(int threads) { at::set_num_threads(threads); }
 
 std::string DeviceName(torch::Device device) {
@@ -110,7 +116,9 @@ std::string InstructionSet(torch::Device device) {
     return absl::StrCat("sm_", properties->major, properties->minor);
   }
 #endif
-  return at::get_cpu_capability();
+  // Math libraries choose their kernels by the maker too.
+  const std::string vendor = ProcValue("/proc/cpuinfo", "vendor_id");
+  return vendor.empty() ? at::get_cpu_capability() : absl::StrCat(at::get_cpu_capability(), " ", vendor);
 }
 
 std::string TorchVersion() { return absl::StrCat(TORCH_VERSION_MAJOR, ".", TORCH_VERSION_MINOR); }

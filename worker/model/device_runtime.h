@@ -20,13 +20,16 @@ void InitTorch();
 // kFailedPrecondition, with what was found, when the device is not there.
 absl::StatusOr<torch::Device> OpenDevice(DeviceKind kind, int index);
 
+// Makes it the calling thread's current device; each thread that runs tasks says so once. No-op on CPU.
+void UseDevice(torch::Device device);
+
 // Threads inside an operator, for the calling thread: on the CPU results depend on it, so a task sets it before it computes.
 void SetComputeThreads(int threads);
 
 std::string DeviceName(torch::Device device);        // "NVIDIA H200", or the CPU's model name
 int64_t DeviceMemoryBytes(torch::Device device);     // of the device; of the machine on CPU
 int64_t FreeDeviceMemory(torch::Device device);      // what an allocation can still get; of the machine on CPU
-std::string InstructionSet(torch::Device device);    // "AVX2", "sm_90": kernels differ between these
+std::string InstructionSet(torch::Device device);    // "AVX2 GenuineIntel", "sm_90": kernels differ between these
 std::string TorchVersion();                          // "2.11"
 
 // Of this process on the device since the last reset, in bytes; 0 on CPU, where nobody counts.

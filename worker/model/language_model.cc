@@ -158,7 +158,7 @@ void SetKvIndex(LanguageModel& model) {
 
 absl::StatusOr<std::unique_ptr<LanguageModel>> LoadLanguageModel(const checkpoint::ModelFolder& folder, torch::Device device,
                                                                  torch::ScalarType dtype) {
-  return WithTorchStatus(absl::StrCat("loading ", folder.path()), [&]() -> absl::StatusOr<std::unique_ptr<LanguageModel>> {
+  return WithTorchStatus(absl::StrCat("loading ", folder.path()), device, [&]() -> absl::StatusOr<std::unique_ptr<LanguageModel>> {
     const torch::NoGradGuard no_grad;
     auto model = std::make_unique<LanguageModel>();
     model->config = folder.config();

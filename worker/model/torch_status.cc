@@ -1,6 +1,10 @@
 #include "worker/model/torch_status.h"
 
-#include <string_view>
+#include <c10/util/Exception.h>
+
+#include <new>
+
+#include "absl/strings/str_cat.h"
 
 namespace espalier {
 
@@ -13,6 +17,10 @@ absl::Status TorchError(const std::string& what, const std::exception& error) {
   message = message.substr(0, message.find('\n'));
   if (out_of_memory) return absl::ResourceExhaustedError(absl::StrCat(what, ": out of memory: ", message));
   return absl::InternalError(absl::StrCat(what, ": ", message));
+}
+
+absl::Status WithContext(const std::string& what, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(what, ": ", status.message()));
 }
 
 }  // namespace espalier

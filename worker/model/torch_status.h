@@ -1,15 +1,14 @@
 // LibTorch's exceptions end here: they become absl::Status at the edge of the module that called the library.
 #pragma once
 
-#include <c10/util/Exception.h>
+#include <torch/types.h>
 
 #include <exception>
-#include <new>
 #include <string>
 #include <type_traits>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "worker/model/device_runtime.h"
 
 namespace espalier {
 
@@ -17,13 +16,17 @@ namespace espalier {
 // the first line of LibTorch's message is kept.
 absl::Status TorchError(const std::string& what, const std::exception& error);
 
-// Runs `function`, which returns an absl::Status or absl::StatusOr, and turns what it throws into a status.
+// `status` with what was going on before its message.
+absl::Status WithContext(const std::string& what, const absl::Status& status);
+
+// Runs `function`, which returns an absl::Status or absl::StatusOr, and turns what it throws into a status
+// (StatusOfCurrentException, which ends the process when the device is lost).
 template <typename Function>
-std::invoke_result_t<Function> WithTorchStatus(const std::string& what, const Function& function) {
+std::invoke_result_t<Function> WithTorchStatus(const std::string& what, torch::Device device, const Function& function) {
   try {
     return function();
-  } catch (const std::exception& error) {
-    return TorchError(what, error);
+  } catch (...) {
+    return WithContext(what, StatusOfCurrentException(device));
   }
 }
 

@@ -7,6 +7,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "worker/score/chunk_logits.h"
 
@@ -63,8 +64,11 @@ Tensor LogitsGradient(const Rows& rows, const Tensor& head_VD, const Tensor& tea
 
 class ChunkedLossFunction : public torch::autograd::Function<ChunkedLossFunction> {
  public:
-  static Tensor forward(AutogradContext* context, const Tensor& hidden_ND, const Tensor& head_VD, const Tensor& teacher_ND,
-                        const Tensor& teacher_head_VD, const Tensor& targets_N, int64_t loss_kind) {
+  // The teacher's tensors are optional because a custom function takes no undefined ones.
+  static Tensor forward(AutogradContext* context, const Tensor& hidden_ND, const Tensor& head_VD,
+                        const std::optional<Tensor>& teacher, const std::optional<Tensor>& teacher_head,
+                        const Tensor& targets_N, int64_t loss_kind) {
+    const Tensor teacher_ND = teacher.value_or(Tensor()), teacher_head_VD = teacher_head.value_or(Tensor());
     const LossShares shares = SharesOf(static_cast<Loss>(loss_kind));
     const torch::ScalarType accumulate = AccumulationType(hidden_ND);
     const Tensor counts_N = targets_N.ge(0).to(accumulate);
@@ -114,7 +118,8 @@ class ChunkedLossFunction : public torch::autograd::Function<ChunkedLossFunction
 
 Tensor ChunkedLoss(Loss loss, const Tensor& hidden_ND, const Tensor& head_VD, const Tensor& teacher_hidden_ND,
                    const Tensor& teacher_head_VD, const Tensor& targets_N) {
-  return ChunkedLossFunction::apply(hidden_ND, head_VD, teacher_hidden_ND, teacher_head_VD, targets_N,
+  const auto if_defined = [](const Tensor& t) { return t.defined() ? std::optional<Tensor>(t) : std::nullopt; };
+  return ChunkedLossFunction::apply(hidden_ND, head_VD, if_defined(teacher_hidden_ND), if_defined(teacher_head_VD), targets_N,
                                     static_cast<int64_t>(loss));
 }
 

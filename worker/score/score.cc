@@ -93,7 +93,7 @@ std::vector<double> Means(const Tensor& sums_W, int64_t predictions) {
 absl::StatusOr<ScoreResult> Score(const HiddenOfWindows& hidden_of, const Tensor& head_VD, const Tensor& tokens_WL,
                                   const TeacherStates* teacher, const ScoreBatching& batching, const ScoreProgress& progress) {
   ESPALIER_RETURN_IF_ERROR(CheckTokens(tokens_WL));
-  return WithTorchStatus("scoring", [&]() -> absl::StatusOr<ScoreResult> {
+  return WithTorchStatus("scoring", tokens_WL.device(), [&]() -> absl::StatusOr<ScoreResult> {
     const c10::InferenceMode inference;
     const int64_t W = tokens_WL.size(0), L = tokens_WL.size(1);
     Sums sums{Tensor(), at::zeros({W}, tokens_WL.options().dtype(torch::kFloat64))};
@@ -136,7 +136,7 @@ int64_t TeacherStates::bytes() const {
 absl::StatusOr<TeacherStates> MakeTeacherStates(const LanguageModel& dense, const Tensor& tokens_WL,
                                                 const ScoreBatching& batching, const ScoreProgress& progress) {
   ESPALIER_RETURN_IF_ERROR(CheckTokens(tokens_WL));
-  return WithTorchStatus("caching the dense model's states", [&]() -> absl::StatusOr<TeacherStates> {
+  return WithTorchStatus("caching the dense model's states", dense.device(), [&]() -> absl::StatusOr<TeacherStates> {
     const torch::NoGradGuard no_grad;  // not inference mode: training reads these states beside tensors with gradients
     const RotaryTables rotary = TablesFor(dense, tokens_WL);
     TeacherStates states{tokens_WL, Tensor(), dense.head_VD};
@@ -166,7 +166,7 @@ absl::StatusOr<ScoreResult> ScoreLoss(const LanguageModel& model, const Tensor& 
 
 absl::StatusOr<Tensor> DenseStatesEntering(const LanguageModel& dense, const TeacherStates& teacher, const Tensor& entering_WLD,
                                            int from, int to, const ScoreBatching& batching, const ScoreProgress& progress) {
-  return WithTorchStatus("caching the dense model's states", [&]() -> absl::StatusOr<Tensor> {
+  return WithTorchStatus("caching the dense model's states", dense.device(), [&]() -> absl::StatusOr<Tensor> {
     const torch::NoGradGuard no_grad;
     const RotaryTables rotary = TablesFor(dense, teacher.tokens_WL);
     const Tensor states = at::empty_like(teacher.hidden_WLD);

@@ -30,11 +30,15 @@ struct JobPreview {
   int64_t recovery_tokens = 0;
   int64_t num_evaluations = 0;
   int64_t bank_bytes = 0;
+  int64_t device_bytes = 0;  // what training a candidate of the target's size takes on one device, about
   std::vector<std::string> warnings;
 };
 
-// Fills presets and zeros, checks everything against the inputs. kInvalidArgument names the field, its value and what is
-// possible (e.g. too few tokens: how many the schedule needs).
+// `spec` is a user's fields over PresetSpec (job_presets.h). Fills in what is still zero or empty (phases: the preset's),
+// checks everything against the inputs. kInvalidArgument names the field, its value and what is
+// possible (e.g. too few tokens: how many the schedule needs). Resolving what was resolved changes nothing.
+// BALANCED as it is in the preset is cut to what the pools of a small token file hold, with a warning; any other schedule
+// is taken at its word.
 absl::StatusOr<JobPreview> ResolveJob(const JobSpec& spec, const JobInputs& inputs);
 
 struct CandidateView {
@@ -107,6 +111,7 @@ struct JobResult {
   double engine_seconds = 0;
   std::string stopped_because;  // "generations", "token_budget", "wall_time", "patience"
   std::string chosen_because;   // play-off: which finalist won and by how much
+  std::vector<std::string> warnings;
   std::optional<FinishOutcome> finish;
 };
 

@@ -1,0 +1,28 @@
+// Who survives a stage. All members were scored on the same windows, so the order by mean fitness is the order by mean
+// paired difference; ties are broken by digest.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/domain/measurement.h"
+
+namespace espalier {
+
+struct Ranked {
+  int candidate = 0;
+  std::string digest;
+  Measurement measurement;
+};
+
+// Feasible members, best first.
+std::vector<Ranked> Rank(std::vector<Ranked> members);
+
+// Whether a measured member can still be among the `survivors` best once the others have answered.
+bool CanStillSurvive(const Ranked& member, const std::vector<Ranked>& measured, int survivors);
+
+// Spearman's rank correlation of two lists of fitness, pair by pair (average ranks for ties); 0 for fewer than two pairs
+// or when one list is constant.
+double RankAgreement(const std::vector<double>& a, const std::vector<double>& b);
+
+}  // namespace espalier

@@ -25,13 +25,13 @@ absl::StatusOr<std::string> ModelCache::CheckedDigest(const std::string& folder,
   return found;
 }
 
-absl::StatusOr<std::shared_ptr<const LanguageModel>> ModelCache::Get(const std::string& folder, const std::string& digest) {
+absl::StatusOr<DenseModel> ModelCache::Get(const std::string& folder, const std::string& digest) {
   std::lock_guard lock(mutex_);
   ESPALIER_ASSIGN_OR_RETURN(const std::string found, CheckedDigest(folder, digest));
   for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
     if (entry->folder == folder && entry->digest == found) {
       entries_.splice(entries_.begin(), entries_, entry);
-      return entries_.front().model;
+      return DenseModel{entries_.front().model, found};
     }
   }
   ESPALIER_ASSIGN_OR_RETURN(const auto files, checkpoint::ModelFolder::Open(folder));
@@ -45,7 +45,7 @@ absl::StatusOr<std::shared_ptr<const LanguageModel>> ModelCache::Get(const std::
   ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<LanguageModel> loaded, LoadLanguageModel(*files, device_, dtype_));
   std::shared_ptr<const LanguageModel> model = std::move(loaded);
   entries_.push_front({folder, found, model, BytesOf(*model)});
-  return model;
+  return DenseModel{model, found};
 }
 
 void ModelCache::Clear() {

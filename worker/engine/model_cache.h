@@ -13,6 +13,11 @@
 
 namespace espalier {
 
+struct DenseModel {
+  std::shared_ptr<const LanguageModel> model;
+  std::string digest;  // checkpoint::FolderDigest of what was loaded
+};
+
 class ModelCache {
  public:
   // Models beyond `budget_bytes` are forgotten, the one used longest ago first; the latest one always stays.
@@ -20,7 +25,7 @@ class ModelCache {
 
   // kFailedPrecondition when the folder's digest is not `digest`: the message names both. Errors of loading go out as
   // they are. An empty digest takes the folder as it is.
-  absl::StatusOr<std::shared_ptr<const LanguageModel>> Get(const std::string& folder, const std::string& digest);
+  absl::StatusOr<DenseModel> Get(const std::string& folder, const std::string& digest);
 
   // Forgets all models; those in use live until their tasks end.
   void Clear();

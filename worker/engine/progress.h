@@ -43,9 +43,10 @@ class Stopwatch {
   double Seconds() const {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
   }
+  void Restart() { began_ = std::chrono::steady_clock::now(); }
 
  private:
-  const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace espalier

@@ -1,0 +1,59 @@
+// Builds one layer of the level bank. The dense model runs over the calibration tokens once for all layers that this worker
+// builds: the pass waits between tasks at the door of the next layer.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "worker/engine/tasks.h"
+#include "worker/prune/bank.h"
+
+namespace espalier {
+namespace {
+
+absl::StatusOr<std::unique_ptr<CalibrationPass>> OpenPass(TaskRun& run, const BankLayerTask& task, const std::string& key) {
+  if (auto pass = run.parts.passes.Take(key, task.layer); pass != nullptr) return pass;
+  ESPALIER_ASSIGN_OR_RETURN(const std::vector<int64_t> windows, run.Windows(task.calibration, task.calibration_windows));
+  CalibrationOptions options;
+  options.hidden_memory_bytes = run.parts.memory.calibration;
+  return CalibrationPass::Create(run.dense, run.tokens->Rows(windows).cpu(), options);
+}
+
+std::vector<double> Errors(const UnitBank& unit) {
+  std::vector<double> errors;
+  for (const LevelEntry& level : unit.levels) errors.push_back(level.squared_error);
+  return errors;
+}
+
+}  // namespace
+
+absl::StatusOr<BankLayerOutcome> RunBankLayer(TaskRun& run, const BankLayerTask& task) {
+  if (task.layer < 0 || task.layer >= run.dense->config.num_layers) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("layer ", task.layer, " is not in the model, which has ", run.dense->config.num_layers, " layers"));
+  }
+  const Stopwatch stopwatch;
+  std::string step;
+  const BankProgress progress = [&](const char* name, int64_t done, int64_t total) {
+    if (step != name) run.progress.Begin(step = name, total);
+    run.progress.Update(done, 0);
+  };
+  const std::string key = run.CacheKey(absl::StrCat(ToText(task.calibration), "/", task.calibration_windows));
+  ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<CalibrationPass> pass, OpenPass(run, task, key));
+  ESPALIER_ASSIGN_OR_RETURN(LayerStatistics statistics, pass->Collect(task.layer, progress, run.progress.stop()));
+  if (pass->position() < run.dense->config.num_layers) run.parts.passes.Park(key, std::move(pass));
+
+  const BankBuildSettings settings = {run.context.criterion, run.context.compensation, run.context.damping};
+  ESPALIER_ASSIGN_OR_RETURN(const LayerBank bank, BuildLayerBank(*run.dense, statistics, run.context.ladder, settings,
+                                                                 progress, run.progress.stop()));
+  const std::string bytes = SerializeLayerBank(bank);
+  BankLayerOutcome outcome;
+  ESPALIER_ASSIGN_OR_RETURN(outcome.artifact_digest, run.parts.artifacts->Put(bytes));
+  outcome.artifact_bytes = static_cast<int64_t>(bytes.size());
+  outcome.head_order = bank.attention.order;
+  outcome.attention_errors = Errors(bank.attention);
+  outcome.ffn_errors = Errors(bank.ffn);
+  outcome.seconds = stopwatch.Seconds();
+  return outcome;
+}
+
+}  // namespace espalier

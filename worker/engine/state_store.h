@@ -1,0 +1,95 @@
+// Retained training states: what CONTINUE goes on from. A state is held as the live candidate with its trainer on the
+// device, as a TrainState in host memory, or as a file, and moves down when room gets short; at the bottom it is dropped,
+// because a state can always be replayed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "worker/engine/engine.h"
+#include "worker/train/trainer.h"
+
+namespace espalier {
+
+// An assembled candidate and the trainer that owns its weights. Destroyed in the right order.
+struct TrainedCandidate {
+  std::shared_ptr<const LanguageModel> dense;  // whose weights the trainer's graph may read
+  std::unique_ptr<LanguageModel> model;
+  std::unique_ptr<Trainer> trainer;  // null: not trained yet
+  TrainSettings settings;            // of the trainer
+};
+
+struct StateStoreOptions {
+  int64_t device_bytes = 0;  // live candidates
+  int64_t host_bytes = 0;
+  int64_t disk_bytes = 0;
+  std::function<bool()> device_is_tight;  // true: move live candidates down even within the budget; may be empty
+  StateLocation live_location = StateLocation::kDevice;  // what to call a live candidate's place: kHost on CPU
+};
+
+// Thread-safe. The trainers inside belong to the store until they are taken out.
+class StateStore {
+ public:
+  explicit StateStore(StateStoreOptions options);
+  ~StateStore();  // removes the files
+
+  // What was held under a name: a live candidate, or a state to restore.
+  struct Held {
+    TrainedCandidate candidate;       // model is null when `state` is set
+    std::optional<TrainState> state;
+  };
+
+  // Takes the candidate over under this name; an older state of the same name goes.
+  void Retain(const StateKey& key, ContinueState format, TrainedCandidate candidate);
+  // Takes the state out, so that its owner may train it on. Empty when it is not held (any more).
+  std::optional<Held> Take(const StateKey& key);
+  // A copy; the state stays. Empty when it is not held.
+  std::optional<TrainState> Copy(const StateKey& key);
+
+  std::vector<RetainedState> List() const;
+  // Forgets all others. Live candidates are destroyed later, by the next task's thread (see Sweep): this call may come from
+  // another thread while a task captures a graph.
+  void KeepOnly(const std::vector<StateKey>& keep);
+  // Destroys what KeepOnly forgot. For the thread of a task, between its steps.
+  void Sweep();
+  // Moves every live candidate off the device.
+  void SpillDevice();
+
+ private:
+  struct Entry {
+    StateKey key;
+    ContinueState format = ContinueState::kFull;
+    StateLocation location = StateLocation::kHost;
+    int64_t bytes = 0;
+    TrainedCandidate candidate;       // when live
+    std::optional<TrainState> state;  // in host memory
+    std::string path;                 // on disk
+    bool live() const { return candidate.trainer != nullptr; }
+  };
+  using Entries = std::list<Entry>;
+
+  Entries::iterator Find(const StateKey& key);
+  void Remove(Entries::iterator entry);
+  int64_t LiveBytes() const;
+  int64_t BytesAt(StateLocation location) const;  // of states that are not live
+  // Each moves one entry a step down; false when it could not be saved (it is gone then).
+  bool MoveToHost(Entry& entry);
+  bool MoveToDisk(Entry& entry);
+  void Rebalance(bool spill_all_live);
+  std::optional<TrainState> ReadState(const Entry& entry) const;
+
+  const StateStoreOptions options_;
+  mutable std::mutex mutex_;
+  Entries entries_;  // oldest first
+  std::vector<TrainedCandidate> condemned_;
+  std::string folder_;  // made when the first state goes to disk
+  int64_t next_file_ = 0;
+};
+
+}  // namespace espalier

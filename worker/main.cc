@@ -96,7 +96,7 @@ int Main(int argc, char** argv) {
   evaluate->add_option("model", request.model_folder, "model folder")->required();
   evaluate->add_option("--tokens", request.tokens_path, ".npy file of token ids")->required();
   evaluate->add_option("--sequence-length", request.sequence_length, "tokens of a window (0: from the file or the model)");
-  evaluate->add_option("--evaluate-tokens", request.windows, "windows to read (0: all)")->capture_default_str();
+  evaluate->add_option("--windows", request.windows, "windows to read (0: all)")->capture_default_str();
   evaluate->add_option("--device", device, "cpu, cuda or cuda:INDEX")->capture_default_str();
   evaluate->add_option("--threads", request.threads, "threads on a CPU")->capture_default_str();
   try {

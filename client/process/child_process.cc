@@ -1,6 +1,7 @@
 #include "client/process/child_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -111,6 +112,14 @@ absl::StatusOr<pid_t> Spawn(const ChildCommand& command, int output, int error) 
   return pid;
 }
 
+// -1 when the command names none.
+absl::StatusOr<int> OpenLog(const ChildCommand& command) {
+  if (command.log_path.empty()) return -1;
+  const int log = ::open(command.log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (log < 0) return ErrnoStatus("cannot open the log", command.log_path);
+  return log;
+}
+
 ExitStatus FromWait(int raw) {
   if (WIFSIGNALED(raw)) return {.code = 0, .signal = WTERMSIG(raw)};
   return {.code = WEXITSTATUS(raw), .signal = 0};
@@ -124,11 +133,7 @@ std::string ToText(const ExitStatus& status) {
 }
 
 absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const ChildCommand& command) {
-  int log = -1;
-  if (!command.log_path.empty()) {
-    log = ::open(command.log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (log < 0) return ErrnoStatus("cannot open the log", command.log_path);
-  }
+  ESPALIER_ASSIGN_OR_RETURN(const int log, OpenLog(command));
   absl::StatusOr<pid_t> pid = Spawn(command, log, log);
   if (log >= 0) ::close(log);
   if (!pid.ok()) return pid.status();
@@ -163,23 +168,27 @@ void ChildProcess::Signal(int signal) {
   if (::kill(-pid_, signal) != 0) ::kill(pid_, signal);  // the group may not exist yet right after the start
 }
 
-absl::StatusOr<CapturedRun> RunAndCapture(const ChildCommand& command) {
+absl::StatusOr<CapturedRun> RunAndCapture(const ChildCommand& command, const std::function<bool()>& keep_going) {
   Pipe pipe;
   if (pipe.read_end() < 0) return ErrnoStatus("cannot make a pipe for", command.program);
-  ESPALIER_ASSIGN_OR_RETURN(const pid_t pid, Spawn(command, pipe.write_end(), -1));
+  ESPALIER_ASSIGN_OR_RETURN(const int log, OpenLog(command));
+  const absl::StatusOr<pid_t> pid = Spawn(command, pipe.write_end(), log);
+  if (log >= 0) ::close(log);
+  if (!pid.ok()) return pid.status();
   pipe.Close(1);
+  ChildProcess child(*pid);
   CapturedRun run;
   char buffer[1 << 14];
   while (true) {
+    if (!keep_going()) return absl::CancelledError("interrupted");  // the child's destructor kills it
+    pollfd waited = {.fd = pipe.read_end(), .events = POLLIN, .revents = 0};
+    if (::poll(&waited, 1, 50) <= 0) continue;
     const ssize_t count = ::read(pipe.read_end(), buffer, sizeof(buffer));
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) break;
     run.output.append(buffer, static_cast<size_t>(count));
   }
-  int raw = 0;
-  while (::waitpid(pid, &raw, 0) < 0 && errno == EINTR) {
-  }
-  run.status = FromWait(raw);
+  run.status = child.Wait();
   return run;
 }
 

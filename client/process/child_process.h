@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,18 +44,20 @@ class ChildProcess {
   void Signal(int signal);  // to the whole group; no-op after it ended
 
  private:
+  friend absl::StatusOr<struct CapturedRun> RunAndCapture(const ChildCommand& command, const std::function<bool()>& keep_going);
   explicit ChildProcess(pid_t pid) : pid_(pid) {}
 
   pid_t pid_;
   std::optional<ExitStatus> status_;
 };
 
-// Runs a program to its end and returns what it printed on standard output; its standard error is inherited.
+// Runs a program to its end and returns what it printed on standard output; its standard error goes to the log or is
+// inherited. When `keep_going` says no, the program is killed (kCancelled).
 struct CapturedRun {
   ExitStatus status;
   std::string output;
 };
-absl::StatusOr<CapturedRun> RunAndCapture(const ChildCommand& command);
+absl::StatusOr<CapturedRun> RunAndCapture(const ChildCommand& command, const std::function<bool()>& keep_going);
 
 // The programs of one build lie side by side: `name` beside this executable. kNotFound says where it was looked for.
 absl::StatusOr<std::string> FindSiblingProgram(const std::string& name, const char* environment_variable);

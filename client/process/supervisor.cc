@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "common/base/clock.h"
 #include "common/base/files.h"
+#include "common/base/strings.h"
 
 namespace espalier {
 namespace {
@@ -32,13 +33,7 @@ std::string LastLineOf(const std::string& path) {
 }
 
 Supervisor::Supervisor(std::vector<SupervisedProgram> programs, SupervisorOptions options, DeathFunction on_death)
-    : options_(std::move(options)), on_death_(std::move(on_death)) {
-  for (SupervisedProgram& program : programs) {
-    Entry entry;
-    entry.program = std::move(program);
-    entry.start_at = absl::InfinitePast();
-    entries_.push_back(std::move(entry));
-  }
+    : options_(std::move(options)), on_death_(std::move(on_death)), pending_(std::move(programs)) {
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -54,6 +49,14 @@ void Supervisor::Stop(absl::Duration grace) {
   if (thread_.joinable()) thread_.join();
 }
 
+void Supervisor::Add(SupervisedProgram program) {
+  {
+    std::lock_guard lock(mutex_);
+    pending_.push_back(std::move(program));
+  }
+  changed_.notify_all();
+}
+
 absl::Status Supervisor::status() const {
   std::lock_guard lock(mutex_);
   return status_;
@@ -62,12 +65,24 @@ absl::Status Supervisor::status() const {
 void Supervisor::Run() {
   const SteadyClock clock;
   while (true) {
+    AddPending();
     StartDue(clock.Now());
     ReapDead(clock.Now());
     std::unique_lock lock(mutex_);
     if (changed_.wait_for(lock, kPollEvery, [this] { return is_stopping_; })) break;
   }
   EndAll();
+}
+
+void Supervisor::AddPending() {
+  std::lock_guard lock(mutex_);
+  for (SupervisedProgram& program : pending_) {
+    Entry entry;
+    entry.program = std::move(program);
+    entry.start_at = absl::InfinitePast();
+    entries_.push_back(std::move(entry));
+  }
+  pending_.clear();
 }
 
 void Supervisor::StartDue(absl::Time now) {
@@ -79,7 +94,7 @@ void Supervisor::StartDue(absl::Time now) {
     ++entry.num_starts;
     entry.started = now;
     if (!child.ok()) {
-      GiveUp(entry, child.status().ToString());
+      GiveUp(entry, {}, ToString(child.status().message()));
       continue;
     }
     entry.child = *std::move(child);
@@ -98,7 +113,7 @@ void Supervisor::ReapDead(absl::Time now) {
         ended->signal == 0 && std::find(permanent.begin(), permanent.end(), ended->code) != permanent.end();
     entry.quick_deaths = now - entry.started < options_.quick ? entry.quick_deaths + 1 : 0;
     if (is_permanent || entry.quick_deaths >= options_.max_quick_deaths) {
-      GiveUp(entry, ToText(*ended));
+      GiveUp(entry, *ended, ToText(*ended));
       continue;
     }
     const int doublings = std::min(std::max(entry.quick_deaths - 1, 0), 10);
@@ -106,14 +121,17 @@ void Supervisor::ReapDead(absl::Time now) {
   }
 }
 
-void Supervisor::GiveUp(Entry& entry, const std::string& how) {
+void Supervisor::GiveUp(Entry& entry, const ExitStatus& ended, const std::string& how) {
   entry.is_given_up = true;
   if (!entry.program.is_essential) return;
   const std::string last_line = LastLineOf(entry.log_path);
+  const std::string message = last_line.empty() ? absl::StrCat("the ", entry.program.name, " cannot be kept running: ", how)
+                                                : absl::StrCat(last_line, " (", entry.program.name, ", ", how, ")");
+  absl::Status status = absl::InternalError(message);
+  if (ended.code == 2 || ended.code == 3) status = absl::FailedPreconditionError(message);
+  if (ended.code == 6) status = absl::ResourceExhaustedError(message);
   std::lock_guard lock(mutex_);
-  if (!status_.ok()) return;
-  status_ = absl::InternalError(absl::StrCat("the ", entry.program.name, " cannot be kept running: ", how,
-                                             last_line.empty() ? "" : "; it said: ", last_line));
+  if (status_.ok()) status_ = status;
 }
 
 void Supervisor::EndAll() {

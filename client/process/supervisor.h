@@ -30,7 +30,7 @@ struct SupervisorOptions {
   absl::Duration quick = absl::Seconds(5);  // a death sooner than this after the start counts as quick
   int max_quick_deaths = 5;                 // in a row, then the program is given up
   // Exit codes that no restart will mend (bad command line, bad input, refused version): given up at once.
-  std::vector<int> permanent_exit_codes = {2, 3};
+  std::vector<int> permanent_exit_codes = {2, 3, 6};
 };
 
 class Supervisor {
@@ -41,11 +41,15 @@ class Supervisor {
   Supervisor(std::vector<SupervisedProgram> programs, SupervisorOptions options, DeathFunction on_death);
   ~Supervisor();  // Stop with a grace of five seconds
 
+  // One more program, after those there are.
+  void Add(SupervisedProgram program);
+
   // SIGTERM to all but the first program, then to the first (the coordinator outlives its workers, so that they can hand
   // back what they hold); what is left after the grace gets SIGKILL. Returns when nothing of ours runs any more.
   void Stop(absl::Duration grace);
 
   // Not OK once an essential program was given up: names it, says how it ended and quotes the end of its log.
+  // kFailedPrecondition when it refused its input (exit code 2 or 3), kResourceExhausted for exit code 6, else kInternal.
   absl::Status status() const;
 
  private:
@@ -63,7 +67,8 @@ class Supervisor {
   void Run();
   void StartDue(absl::Time now);
   void ReapDead(absl::Time now);
-  void GiveUp(Entry& entry, const std::string& how);
+  void AddPending();
+  void GiveUp(Entry& entry, const ExitStatus& ended, const std::string& how);
   void EndAll();
   void EndEntries(size_t begin, size_t end, absl::Duration grace);
 
@@ -73,6 +78,7 @@ class Supervisor {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
+  std::vector<SupervisedProgram> pending_;   // guarded by mutex_
   bool is_stopping_ = false;                 // guarded by mutex_
   absl::Duration grace_ = absl::Seconds(5);  // guarded by mutex_
   absl::Status status_;                      // guarded by mutex_

@@ -7,13 +7,12 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <random>
 #include <thread>
 #include <utility>
 
-#include "absl/strings/str_format.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
+#include "common/base/uuid.h"
 #include "worker/session/coordinator_client.h"
 #include "worker/session/worker_session.h"
 
@@ -109,13 +108,6 @@ WorkerDescription Describe(const Engine& engine) {
 }
 
 }  // namespace
-
-std::string NewUuid() {
-  std::random_device device;
-  const auto word = [&device] { return static_cast<uint32_t>(device()); };
-  return absl::StrFormat("%08x-%04x-4%03x-%04x-%04x%08x", word(), word() & 0xFFFF, word() & 0xFFF,
-                         0x8000 | (word() & 0x3FFF), word() & 0xFFFF, word());
-}
 
 absl::Status Serve(const ServeOptions& options, const EngineFactory& make_engine) {
   SetUpLog(options);

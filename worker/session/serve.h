@@ -27,7 +27,4 @@ using EngineFactory = std::function<absl::StatusOr<std::unique_ptr<Engine>>(cons
 // coordinator refused this worker, or the device is not there.
 absl::Status Serve(const ServeOptions& options, const EngineFactory& make_engine);
 
-// Version 4, from the system's random device.
-std::string NewUuid();
-
 }  // namespace espalier

@@ -113,10 +113,9 @@ void SessionState::StartGranted(absl::Time sent_at, const SynchronizeResponse& r
                                          [&](const FinishedAttempt& task) { return task.token == grant.token; });
     const auto free = std::find_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return !slot.is_taken; });
     if (is_running || is_finished || free == slots_.end()) continue;
-    *free = Slot{.is_taken = true,
-                 .token = grant.token,
-                 .progress = {},
-                 .fenced_at = sent_at + kFenceShare * lease_duration_};
+    free->is_taken = true;  // a free slot is as it was made
+    free->token = grant.token;
+    free->fenced_at = sent_at + kFenceShare * lease_duration_;
     actions.start.push_back({static_cast<int>(free - slots_.begin()), grant.task});
   }
 }

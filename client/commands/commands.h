@@ -1,0 +1,40 @@
+// One function for each command: adds it to the program; when it is chosen it runs and sets the exit code.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "client/service/connection.h"
+
+namespace espalier {
+
+void AddDemoCommand(CLI::App& app, int& exit_code);
+void AddRunCommand(CLI::App& app, int& exit_code);
+void AddSubmitCommand(CLI::App& app, int& exit_code);
+void AddJobCommands(CLI::App& app, int& exit_code);      // get, list, watch, cancel, pause, resume, delete
+void AddListingCommands(CLI::App& app, int& exit_code);  // candidates, workers
+void AddExportCommand(CLI::App& app, int& exit_code);
+void AddEvaluateCommand(CLI::App& app, int& exit_code);
+void AddInspectCommand(CLI::App& app, int& exit_code);
+void AddCompletionCommand(CLI::App& app, int& exit_code);
+
+// --format, for every command that prints.
+void AddFormatFlag(CLI::App& command, std::string& format);
+
+// --coordinator, --token-file and --format, for the commands that talk to a coordinator.
+struct RemoteFlags {
+  std::string coordinator;
+  std::string token_file;
+  std::string format = "text";
+  bool is_json() const { return format == "json"; }
+};
+void AddRemoteFlags(CLI::App& command, RemoteFlags& flags);
+absl::StatusOr<std::unique_ptr<Connection>> Connect(const RemoteFlags& flags);
+
+// "jobs/NAME" for both NAME and jobs/NAME.
+std::string FullJobName(const std::string& name);
+
+}  // namespace espalier

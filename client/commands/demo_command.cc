@@ -1,0 +1,119 @@
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "client/commands/commands.h"
+#include "client/exit_codes.h"
+#include "client/process/child_process.h"
+#include "client/render/format.h"
+#include "client/render/mask_picture.h"
+#include "client/result/report_html.h"
+#include "client/run/interrupt.h"
+#include "client/run/run_job.h"
+#include "common/base/strings.h"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct DemoFlags {
+  std::string output = "out/demo";
+  std::string examples;
+  int workers = 0;
+};
+
+// The examples lie in the source tree or beside an installed program: <folder of the program or a parent>/examples.
+absl::StatusOr<fs::path> FindExamples(const std::string& given) {
+  std::error_code error;
+  if (!given.empty()) {
+    if (fs::exists(fs::path(given) / "tiny" / "config.json", error)) return fs::absolute(given, error);
+    return absl::NotFoundError(absl::StrCat("--examples: '", given, "' has no tiny/config.json"));
+  }
+  fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
+  for (int up = 0; up < 4; ++up, folder = folder.parent_path()) {
+    for (const fs::path& candidate : {folder / "examples", folder / "share" / "espalier" / "examples"}) {
+      if (fs::exists(candidate / "tiny" / "config.json", error)) return candidate;
+    }
+  }
+  return absl::NotFoundError("the bundled examples are not beside this program; name them with --examples FOLDER");
+}
+
+std::string FindPython(const fs::path& examples) {
+  if (const char* chosen = std::getenv("ESPALIER_PYTHON"); chosen != nullptr && *chosen != '\0') return chosen;
+  const std::string bundled = (examples.parent_path() / ".deps" / "python" / "bin" / "python").string();
+  return ::access(bundled.c_str(), X_OK) == 0 ? bundled : "";
+}
+
+v1::JobSpec DemoSpec(const fs::path& examples) {
+  v1::JobSpec spec;
+  spec.set_display_name("demo");
+  spec.set_model_folder((examples / "tiny").string());
+  spec.set_tokens_path((examples / "tiny-samples.npy").string());
+  spec.set_evaluation_windows(0);
+  spec.mutable_target()->set_share(0.6);
+  spec.mutable_ladder()->set_head_granularity(v1::HEAD);
+  spec.set_seed(7);
+  spec.set_calibration_tokens(32768);
+  spec.mutable_stop()->set_generations(3);
+  spec.mutable_recovery()->set_tokens(100000);
+  return spec;
+}
+
+void ShowSentence(const fs::path& examples, const std::string& model) {
+  const std::string python = FindPython(examples);
+  if (python.empty()) {
+    std::printf("To let it write: python3 %s %s (needs torch and transformers)\n\n", (examples / "generate.py").c_str(), model.c_str());
+    return;
+  }
+  std::fprintf(stderr, "loading the pruned model in transformers ...\n");
+  const absl::StatusOr<CapturedRun> run =
+      RunAndCapture({.program = python, .arguments = {(examples / "generate.py").string(), model}, .environment = {}, .log_path = ""},
+                    [] { return !IsInterrupted(); });
+  if (!run.ok() || !run->status.ok()) {
+    std::printf("transformers could not write a sentence: %s\n\n", run.ok() ? ToText(run->status).c_str() : ToString(run.status().message()).c_str());
+    return;
+  }
+  std::printf("The pruned model in transformers:\n  %s\n\n", std::string(absl::StripAsciiWhitespace(run->output)).c_str());
+}
+
+int Demo(const DemoFlags& flags) {
+  CatchInterrupts();
+  const absl::StatusOr<fs::path> examples = FindExamples(flags.examples);
+  if (!examples.ok()) return Fail(examples.status());
+  std::printf("Pruning %s to 60%% of its parameters: level bank, additive start, a short search, recovery, export.\n",
+              (*examples / "tiny").c_str());
+  std::fflush(stdout);
+  RunOptions options;
+  options.spec = DemoSpec(*examples);
+  options.output = flags.output;
+  options.workers = flags.workers;
+  const absl::StatusOr<RunReport> report = RunJob(options);
+  if (!report.ok()) return Fail(report.status());
+  std::printf("\nWhat is left of each layer (heads of %d, neurons of %d):\n\n%s\n", report->units[0].size, report->units[1].size,
+              MaskPicture(report->units, 80, ::isatty(STDOUT_FILENO) != 0).c_str());
+  std::printf("%s\n", FormatTable(ResultTable(*report)).c_str());
+  std::fflush(stdout);
+  ShowSentence(*examples, flags.output + "/model");
+  if (IsInterrupted()) return Fail(absl::CancelledError("interrupted"));
+  std::error_code error;
+  std::printf("Report: %s\n", fs::absolute(flags.output + "/report.html", error).lexically_normal().c_str());
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddDemoCommand(CLI::App& app, int& exit_code) {
+  auto flags = std::make_shared<DemoFlags>();
+  CLI::App* command = app.add_subcommand("demo", "prune the bundled tiny model on this machine and show the result");
+  command->add_option("--output", flags->output, "result folder")->capture_default_str()->type_name("FOLDER");
+  command->add_option("--examples", flags->examples, "folder with tiny/ and tiny-samples.npy (else found beside this program)");
+  command->add_option("--workers", flags->workers, "worker processes (one a core)")->check(CLI::Range(1, 1024));
+  command->callback([flags, &exit_code] { exit_code = Demo(*flags); });
+}
+
+}  // namespace espalier

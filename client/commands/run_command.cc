@@ -1,0 +1,58 @@
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "client/commands/commands.h"
+#include "client/exit_codes.h"
+#include "client/job_flags.h"
+#include "client/render/format.h"
+#include "client/render/mask_picture.h"
+#include "client/result/report_html.h"
+#include "client/run/interrupt.h"
+#include "client/run/run_job.h"
+
+namespace espalier {
+namespace {
+
+struct RunFlags {
+  JobFlags job;
+  std::string output;
+  std::string state;
+  int workers = 0;
+  std::string format = "text";
+};
+
+int Run(const RunFlags& flags) {
+  CatchInterrupts();
+  RunOptions options;
+  const absl::StatusOr<v1::JobSpec> spec = ToSpec(flags.job);
+  if (!spec.ok()) return Fail(spec.status());
+  options.spec = *spec;
+  options.output = flags.output;
+  options.state = flags.state;
+  options.workers = flags.workers;
+  const absl::StatusOr<RunReport> report = RunJob(options);
+  if (!report.ok()) return Fail(report.status());
+  if (flags.format == "json") {
+    std::printf("%s\n", ToJson(*report).dump(2).c_str());
+    return kExitOk;
+  }
+  std::printf("%s\n%s\n%s\n", MaskPicture(report->units, 80, false).c_str(), FormatTable(ResultTable(*report)).c_str(),
+              absl::StrCat("model   ", flags.output, "/model\nresult  ", flags.output, "/result.json\nreport  ", flags.output,
+                           "/report.html").c_str());
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddRunCommand(CLI::App& app, int& exit_code) {
+  auto flags = std::make_shared<RunFlags>();
+  CLI::App* command = app.add_subcommand("run", "prune a model on this machine: coordinator, workers and one job, to a result folder");
+  AddJobFlags(*command, flags->job);
+  command->add_option("--output", flags->output, "folder for model/, result.json and report.html")->required()->type_name("FOLDER");
+  command->add_option("--state", flags->state, "folder to continue from later (else a temporary one)")->type_name("FOLDER");
+  command->add_option("--workers", flags->workers, "worker processes (one a core on a CPU, one on CUDA)")->check(CLI::Range(1, 1024));
+  AddFormatFlag(*command, flags->format);
+  command->callback([flags, &exit_code] { exit_code = Run(*flags); });
+}
+
+}  // namespace espalier

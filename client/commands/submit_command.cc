@@ -1,0 +1,73 @@
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "client/commands/commands.h"
+#include "client/exit_codes.h"
+#include "client/job_flags.h"
+#include "client/render/format.h"
+#include "client/result/report_from_job.h"
+#include "common/base/uuid.h"
+
+namespace espalier {
+namespace {
+
+struct SubmitFlags {
+  JobFlags job;
+  RemoteFlags remote;
+  std::string job_id;
+  std::string request_id;
+  bool validate_only = false;
+};
+
+void PrintPreview(const v1::JobPreview& preview) {
+  std::vector<std::vector<std::string>> rows = {{"", "tokens or parameters"}};
+  const auto add = [&rows](const char* name, int64_t value) { rows.push_back({name, FormatCount(static_cast<double>(value))}); };
+  add("dense parameters", preview.dense_parameters());
+  add("dense cost", preview.dense_cost());
+  add("target cost", preview.target_cost());
+  add("training tokens, at most", preview.train_tokens());
+  add("scored tokens, at most", preview.score_tokens());
+  add("recovery tokens", preview.recovery_tokens());
+  add("evaluations", preview.num_evaluations());
+  std::printf("%s", FormatTable(rows).c_str());
+  std::printf("level bank %s\n", FormatBytes(static_cast<double>(preview.bank_bytes())).c_str());
+  if (preview.has_estimated_device_hours()) std::printf("about %.2f device hours\n", preview.estimated_device_hours());
+  for (const std::string& warning : preview.warnings()) std::printf("note: %s\n", warning.c_str());
+}
+
+int Submit(const SubmitFlags& flags) {
+  const absl::StatusOr<v1::JobSpec> spec = ToSpec(flags.job);
+  if (!spec.ok()) return Fail(spec.status());
+  const auto connection = Connect(flags.remote);
+  if (!connection.ok()) return Fail(connection.status());
+  v1::CreateJobRequest request;
+  *request.mutable_spec() = *spec;
+  request.set_job_id(flags.job_id);
+  request.set_request_id(flags.request_id.empty() ? NewUuid() : flags.request_id);
+  request.set_validate_only(flags.validate_only);
+  const absl::StatusOr<v1::CreateJobResponse> response = (*connection)->Call(&v1::SearchService::Stub::CreateJob, request);
+  if (!response.ok()) return Fail(response.status());
+  if (flags.remote.is_json()) {
+    std::printf("%s\n", MessageJson(response->job()).dump(2).c_str());
+  } else if (flags.validate_only) {
+    PrintPreview(response->job().preview());
+  } else {
+    std::printf("%s\n", response->job().name().c_str());
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddSubmitCommand(CLI::App& app, int& exit_code) {
+  auto flags = std::make_shared<SubmitFlags>();
+  CLI::App* command = app.add_subcommand("submit", "start a job on a coordinator and print its name");
+  AddJobFlags(*command, flags->job);
+  command->add_option("--job-id", flags->job_id, "the job's id (letters, digits and hyphens; else one is made)");
+  command->add_option("--request-id", flags->request_id, "a UUID: the same request sent again gets the same job");
+  command->add_flag("--validate-only", flags->validate_only, "only check, and say what the job would cost");
+  AddRemoteFlags(*command, flags->remote);
+  command->callback([flags, &exit_code] { exit_code = Submit(*flags); });
+}
+
+}  // namespace espalier

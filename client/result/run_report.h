@@ -1,0 +1,80 @@
+// Everything that a finished job says, as plain values: the source of result.json, of the report page and of what the
+// terminal shows.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace espalier {
+
+struct ReportUnit {
+  std::string name;  // "attention[3]"
+  bool is_attention = false;
+  int layer = 0;
+  int size = 0;  // heads or neurons when intact
+  int level = 0;
+  int num_levels = 0;
+  int removed = 0;
+  std::vector<int> kept_heads;  // attention, when known
+  double kept_share() const { return size == 0 ? 0 : 1.0 - static_cast<double>(removed) / size; }
+};
+
+struct ReportGeneration {
+  int phase = 0;
+  int generation = 0;
+  std::string parent_digest;
+  double fitness = 0;
+  double standard_error = 0;
+  double one_shot_fitness = 0;
+  int64_t trained_tokens = 0;
+  int64_t scored_tokens = 0;
+  double engine_seconds = 0;
+  double rank_agreement = 0;
+};
+
+struct ReportYardstick {
+  std::string name;  // "uniform", "additive"
+  std::vector<ReportUnit> units;
+  int64_t parameters = 0;
+  double one_shot_fitness = 0;
+  double one_shot_perplexity = 0;
+  std::optional<double> recovered_perplexity;
+};
+
+struct RunReport {
+  std::string title;  // the job's display name, else the model folder's name
+  int64_t dense_parameters = 0;
+  int64_t parameters = 0;
+  int64_t target_parameters = 0;
+  std::vector<ReportUnit> units;
+  std::string mask_digest;
+  double fitness = 0;
+  double fitness_standard_error = 0;
+  double one_shot_fitness = 0;
+  double one_shot_perplexity = 0;
+  double dense_perplexity = 0;
+  double perplexity = 0;
+  std::vector<ReportYardstick> yardsticks;
+  int sequence_length = 0;
+  int num_generations = 0;
+  int64_t trained_tokens = 0;
+  int64_t scored_tokens = 0;
+  int64_t recovery_tokens = 0;
+  double seconds = 0;         // of the job's running time
+  double engine_seconds = 0;  // summed over tasks
+  std::string stopped_because;
+  std::string chosen_because;
+  std::vector<ReportGeneration> history;
+  nlohmann::ordered_json provenance;
+};
+
+// The mask by unit: {"attention[0]": {"removed": 2, "kept_heads": [..], "level": 1}, "ffn[0]": {...kept_neurons...}}.
+nlohmann::ordered_json MaskJson(const std::vector<ReportUnit>& units);
+
+// The content of result.json.
+nlohmann::ordered_json ToJson(const RunReport& report);
+
+}  // namespace espalier

@@ -1,0 +1,112 @@
+#include "client/service/connection.h"
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/clock.h"
+#include "common/base/files.h"
+#include "common/base/status_macros.h"
+
+namespace espalier {
+namespace {
+
+constexpr std::chrono::milliseconds kRetryEvery{100};
+
+// One WatchJob stream until it ends; `last` is the newest state seen.
+absl::Status WatchOnce(Connection& connection, const std::string& name, v1::Job* last, bool* has_answered,
+                       const std::function<void(const v1::Job&)>& on_change, const std::function<bool()>& keep_going) {
+  grpc::ClientContext context;
+  connection.Prepare(context, absl::Hours(24));
+  v1::WatchJobRequest request;
+  request.set_name(name);
+  // The reader blocks; a watcher cancels it when the user wants to go.
+  std::atomic<bool> is_done = false;
+  std::thread watcher([&] {
+    while (!is_done && keep_going()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (!is_done) context.TryCancel();
+  });
+  const auto reader = connection.stub().WatchJob(&context, request);
+  v1::WatchJobResponse response;
+  while (reader->Read(&response)) {
+    *has_answered = true;
+    *last = std::move(*response.mutable_job());
+    on_change(*last);
+  }
+  const grpc::Status status = reader->Finish();
+  is_done = true;
+  watcher.join();
+  return status.ok() ? absl::OkStatus() : connection.InWords(status);
+}
+
+bool IsWorthWaitingFor(const absl::Status& status) {
+  return status.ok() || absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
+}
+
+}  // namespace
+
+Connection::Connection(std::string address, std::string token) : address_(std::move(address)), token_(std::move(token)) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  arguments.SetMaxReceiveMessageSize(64 << 20);
+  channel_ = grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
+  stub_ = v1::SearchService::NewStub(channel_);
+}
+
+absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOptions& options) {
+  if (options.coordinator.empty()) {
+    return absl::InvalidArgumentError("no coordinator named: give --coordinator HOST:PORT or unix:PATH, or set ESPALIER_COORDINATOR");
+  }
+  std::string token;
+  if (!options.token_file.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(token, ReadFile(options.token_file, 1 << 16));
+    absl::StripAsciiWhitespace(&token);
+  }
+  return std::unique_ptr<Connection>(new Connection(options.coordinator, token));
+}
+
+void Connection::Prepare(grpc::ClientContext& context, absl::Duration limit) const {
+  context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(limit));
+  if (!token_.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", token_));
+}
+
+absl::Status Connection::InWords(const grpc::Status& status) const {
+  const absl::StatusCode code = static_cast<absl::StatusCode>(status.error_code());
+  if (code == absl::StatusCode::kUnavailable) {
+    return absl::UnavailableError(absl::StrCat("no coordinator answers at '", address_, "': ", status.error_message()));
+  }
+  return absl::Status(code, status.error_message());
+}
+
+bool HasEnded(const v1::Job& job) {
+  return job.state() == v1::Job::SUCCEEDED || job.state() == v1::Job::FAILED || job.state() == v1::Job::CANCELLED;
+}
+
+absl::StatusOr<v1::Job> FollowJob(Connection& connection, const std::string& name, absl::Duration patience,
+                                  const std::function<void(const v1::Job&)>& on_change, const std::function<bool()>& keep_going) {
+  const SteadyClock clock;
+  v1::Job last;
+  absl::Time last_answer = clock.Now();
+  while (true) {
+    bool has_answered = false;
+    const absl::Status status = WatchOnce(connection, name, &last, &has_answered, on_change, keep_going);
+    if (has_answered) last_answer = clock.Now();
+    if (has_answered && HasEnded(last)) return last;
+    if (!keep_going()) return absl::CancelledError("interrupted");
+    if (!IsWorthWaitingFor(status)) return status;
+    if (clock.Now() - last_answer > patience) {
+      return status.ok() ? absl::UnavailableError(absl::StrCat("the coordinator at '", connection.address(), "' stopped answering"))
+                         : status;
+    }
+    std::this_thread::sleep_for(kRetryEvery);
+  }
+}
+
+}  // namespace espalier

@@ -1,0 +1,61 @@
+// The client's side of SearchService: one channel, a deadline on every call, statuses in words.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "espalier/v1/search_service.grpc.pb.h"
+
+namespace espalier {
+
+struct ConnectionOptions {
+  std::string coordinator;  // HOST:PORT or unix:PATH
+  std::string token_file;
+};
+
+class Connection {
+ public:
+  // Does not wait for the coordinator. kInvalidArgument when no address was given or the token file cannot be read.
+  static absl::StatusOr<std::unique_ptr<Connection>> Open(const ConnectionOptions& options);
+
+  // One unary call, e.g. Call(&Stub::GetJob, request). kUnavailable names the address.
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(grpc::Status (v1::SearchService::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                                const Request& request) {
+    grpc::ClientContext context;
+    Prepare(context, absl::Seconds(30));
+    Response response;
+    const grpc::Status status = ((*stub_).*method)(&context, request, &response);
+    if (!status.ok()) return InWords(status);
+    return response;
+  }
+
+  v1::SearchService::Stub& stub() { return *stub_; }
+  // Sets deadline and credentials of a call that a caller makes itself (streams).
+  void Prepare(grpc::ClientContext& context, absl::Duration limit) const;
+  absl::Status InWords(const grpc::Status& status) const;
+  const std::string& address() const { return address_; }
+
+ private:
+  Connection(std::string address, std::string token);
+
+  const std::string address_;
+  const std::string token_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::SearchService::Stub> stub_;
+};
+
+// Follows a job until it has ended or `keep_going` says no (kCancelled): `on_change` gets every state seen. A coordinator
+// that goes away is waited for up to `patience` (kUnavailable after that).
+absl::StatusOr<v1::Job> FollowJob(Connection& connection, const std::string& name, absl::Duration patience,
+                                  const std::function<void(const v1::Job&)>& on_change, const std::function<bool()>& keep_going);
+
+bool HasEnded(const v1::Job& job);
+
+}  // namespace espalier

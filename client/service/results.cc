@@ -1,0 +1,58 @@
+#include "client/service/results.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/result/report_from_job.h"
+#include "client/result/report_html.h"
+#include "client/service/artifacts.h"
+#include "common/base/files.h"
+#include "common/base/status_macros.h"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::Status WriteAll(Connection& connection, const v1::Job& job, const RunReport& report, const fs::path& folder) {
+  ESPALIER_RETURN_IF_ERROR(CreateFolders(folder.string()));
+  const std::vector<v1::ExportedFile> files(job.result().files().begin(), job.result().files().end());
+  ESPALIER_RETURN_IF_ERROR(FetchFolder(connection, files, (folder / "model").string()));
+  ESPALIER_RETURN_IF_ERROR(WriteFileAtomically((folder / "result.json").string(), ToJson(report).dump(2) + "\n"));
+  return WriteFileAtomically((folder / "report.html").string(), ReportHtml(report));
+}
+
+}  // namespace
+
+absl::Status CheckOutput(const std::string& output) {
+  if (output.empty()) return absl::InvalidArgumentError("no output named: give --output FOLDER");
+  std::error_code error;
+  fs::path path = fs::absolute(output, error).lexically_normal();
+  while (!fs::exists(path, error) && path.has_parent_path() && path != path.parent_path()) path = path.parent_path();
+  if (!fs::is_directory(path, error)) return absl::InvalidArgumentError(absl::StrCat("--output: '", path.string(), "' is no folder"));
+  if (::access(path.c_str(), W_OK | X_OK) != 0) return ErrnoStatus("--output: cannot write to", path.string());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RunReport> WriteResults(Connection& connection, const v1::Job& job, const std::string& output) {
+  ESPALIER_ASSIGN_OR_RETURN(RunReport report, ReportFromJob(job));
+  const fs::path folder(output);
+  std::error_code error;
+  const bool was_there = fs::exists(folder, error);
+  const bool had_model = fs::exists(folder / "model", error);
+  const absl::Status status = WriteAll(connection, job, report, folder);
+  if (status.ok()) return report;
+  if (!was_there) {
+    fs::remove_all(folder, error);
+  } else if (!had_model) {
+    fs::remove_all(folder / "model", error);
+    fs::remove(folder / "result.json", error);
+  }
+  return status;
+}
+
+}  // namespace espalier

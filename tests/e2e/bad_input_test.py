@@ -1,0 +1,239 @@
+"""Bad input through `espalier run`: one line that names the file, field or tensor, the documented exit code, nothing left.
+
+python3 bad_input_test.py BUILD_FOLDER
+"""
+
+import json
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+
+import numpy
+
+from harness import *
+
+programs = Programs(sys.argv[1], fake=True)
+real = Programs(sys.argv[1])
+
+
+def model_copy(folder):
+    model = folder / "model"
+    shutil.copytree(TINY, model)
+    return model
+
+
+def header_of(model):
+    data = (model / "model.safetensors").read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    return json.loads(data[8:8 + size]), data[8 + size:]
+
+
+def write_header(model, header, body):
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    (model / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+def change_header(change):
+    def damage(model):
+        header, body = header_of(model)
+        body = change(header, body) or body
+        write_header(model, header, body)
+    return damage
+
+
+def change_config(**fields):
+    def damage(model):
+        config = json.loads((model / "config.json").read_text())
+        config.update(fields)
+        (model / "config.json").write_text(json.dumps(config))
+    return damage
+
+
+FIRST = "model.layers.0.mlp.gate_proj.weight"
+
+
+def overlap(header, body):
+    names = [name for name in header if name != "__metadata__"]
+    first = min(names, key=lambda name: header[name]["data_offsets"][0])
+    other = next(name for name in names if name != first and header[name]["shape"] == header[FIRST]["shape"] and name != FIRST)
+    header[other]["data_offsets"] = header[FIRST]["data_offsets"]
+
+
+def outside(header, body):
+    begin, end = header[FIRST]["data_offsets"]
+    header[FIRST]["data_offsets"] = [begin + len(body), end + len(body)]
+
+
+def wrong_shape(header, body):
+    header[FIRST]["shape"] = list(reversed(header[FIRST]["shape"]))
+
+
+def nan_weight(header, body):
+    begin, _ = header[FIRST]["data_offsets"]
+    return body[:begin] + b"\xc0\x7f" + body[begin + 2:]
+
+
+def truncate(model):
+    data = (model / "model.safetensors").read_bytes()
+    (model / "model.safetensors").write_bytes(data[:len(data) // 2])
+
+
+def terabytes(model):
+    data = (model / "model.safetensors").read_bytes()
+    (model / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 42) + data[8:])
+
+
+def pickle(model):
+    (model / "model.safetensors").unlink()
+    (model / "pytorch_model.bin").write_bytes(b"\x80\x02}q\x00.")
+
+
+# Damage, words that the message must hold, programs.
+MODELS = {
+    "no config.json": (lambda model: (model / "config.json").unlink(), ["config.json"], programs),
+    "unknown architecture": (change_config(model_type="mamba", architectures=["MambaForCausalLM"]), ["config.json", "mamba"], programs),
+    "quantised weights": (change_config(quantization_config={"quant_method": "gptq"}), ["quantization_config"], programs),
+    "truncated safetensors": (truncate, ["model.safetensors"], programs),
+    "overlapping offsets": (change_header(overlap), ["model.safetensors"], programs),
+    "offsets out of the file": (change_header(outside), ["model.safetensors"], programs),
+    "a header of terabytes": (terabytes, ["model.safetensors", "4398046511104"], programs),
+    "a wrong shape": (change_header(wrong_shape), [FIRST], programs),
+    "a pickle": (pickle, ["safetensors"], programs),
+    "a NaN weight": (change_header(nan_weight), [FIRST], real),
+}
+
+
+def run_arguments(folder, model, *more):
+    return ["run", "--model", model, "--tokens", SAMPLES, "--target", "60%", "--generations", "0", "--workers", "1", "--output",
+            folder / "out", "--state", folder / "s", *more]
+
+
+def expect(folder, which, arguments, code, words):
+    actual, out, err = which.run(*arguments, timeout=120)
+    lines = [line for line in err.splitlines() if line.startswith("espalier: ")]
+    check(actual == code, f"exit code {actual} instead of {code}: {err}")
+    check(len(lines) == 1, f"not one line but: {err!r}")
+    for word in words:
+        check(word in lines[0], f"'{word}' is not in: {lines[0]}")
+    check(not (folder / "out").exists(), "OUT was made")
+    check(not servers_with(str(folder)), "a process is left")
+    print(f"      {lines[0].replace(str(folder), '')}", flush=True)
+
+
+def test_models():
+    failures = []
+    for name, (damage, words, which) in MODELS.items():
+        with Folder() as folder:
+            model = model_copy(folder)
+            damage(model)
+            try:
+                # A NaN is only seen by who reads the weights, a worker: then the job has failed.
+                expect(folder, which, run_arguments(folder, model), 5 if which is real else 3, words)
+            except AssertionError as error:
+                failures.append(f"{name}: {error}")
+    check(not failures, "; ".join(failures))
+
+
+def test_tokens():
+    with Folder() as folder:
+        tokens = numpy.load(SAMPLES).astype(numpy.uint16)
+        beyond = tokens.copy()
+        beyond[3, 5] = 5000
+        numpy.save(folder / "beyond.npy", beyond)
+        numpy.save(folder / "few.npy", tokens[:4])
+        (folder / "text.npy").write_text("not an array")
+        for name, words in {"beyond.npy": ["beyond.npy", "5000"], "few.npy": ["tokens"], "text.npy": ["text.npy"], "missing.npy": ["missing.npy"]}.items():
+            arguments = run_arguments(folder, TINY)
+            arguments[arguments.index("--tokens") + 1] = folder / name
+            expect(folder, programs, arguments, 3, words)
+            shutil.rmtree(folder / "s", ignore_errors=True)
+
+
+def test_targets_and_fields():
+    with Folder() as folder:
+        job = folder / "job.textproto"
+        job.write_text("seed: 1\nfrobnicate: 2\n")
+        cases = [(["--target", "1%"], ["target"]), (["--target", "5M"], ["target"]), (["--target", "lots"], ["--target"]),
+                 (["--target", "60%", "--job", job], ["job.textproto:2", "frobnicate"]),
+                 (["--target", "60%", "--sequence-length", "100000"], ["100000"]),
+                 (["--target", "60%", "--first-parent", folder / "none.json"], ["none.json"])]
+        for flags, words in cases:
+            base = run_arguments(folder, TINY)
+            at = base.index("--target")
+            expect(folder, programs, base[:at] + base[at + 2:] + flags, 3, words)
+            shutil.rmtree(folder / "s", ignore_errors=True)
+
+
+def test_usage_and_absent_coordinator():
+    with Folder() as folder:
+        code, _, err = programs.run("run", "--no-such-flag")
+        check(code == 2 and err.startswith("espalier: "), f"{code}: {err}")
+        expect(folder, programs, ["list", "--coordinator", "127.0.0.1:1"], 4, ["127.0.0.1:1"])
+        expect(folder, programs, ["get", "x", "--coordinator", f"unix:{folder}/none"], 4, ["none"])
+        expect(folder, programs, ["inspect", folder / "none"], 3, ["none"])
+
+
+def test_a_port_in_use():
+    with Folder() as folder, socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = subprocess.run([str(programs.bin / "espalier-coordinator"), "--listen", f"127.0.0.1:{port}", "--state", str(folder / "s"),
+                                  "--artifacts", str(folder / "a")], capture_output=True, text=True, timeout=30)
+        check(process.returncode not in (0, 1), f"exit code {process.returncode}: {process.stderr}")
+        check(str(port) in process.stderr, process.stderr)
+
+
+def test_a_full_disk():
+    with Folder() as folder:
+        small = folder / "small"
+        small.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)], capture_output=True).returncode != 0:
+            print("      SKIPPED: mounting a tmpfs is not allowed here", flush=True)
+            return
+        try:
+            try:
+                (small / "filler").write_bytes(b"x" * (4 << 20))
+            except OSError:
+                pass
+            code, _, err = programs.run("run", "--model", TINY, "--tokens", SAMPLES, "--target", "60%", "--generations", "0", "--workers", "1",
+                                    "--output", small / "out", "--state", folder / "s", timeout=60)
+            check(code == 6, f"exit code {code}: {err}")
+            check("No space left" in err, err)
+            check(not (small / "out").exists(), "OUT is left half written")
+            check(not servers_with(str(folder)), "a process is left")
+        finally:
+            subprocess.run(["umount", "-l", str(small)], check=False)
+
+
+def test_other_model_files_at_the_worker():
+    """The files change between submission and work: the worker refuses them by their digest."""
+    with Folder() as folder:
+        model = model_copy(folder)
+        address = f"unix:{folder}/c"
+        coordinator = subprocess.Popen([str(real.bin / "espalier-coordinator"), "--listen", address, "--state", str(folder / "s"),
+                                        "--artifacts", str(folder / "a")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        worker = None
+        try:
+            wait_until(lambda: real.run("list", "--coordinator", address)[0] == 0, what="the coordinator answers")
+            code, out, err = real.run("submit", "--model", model, "--tokens", SAMPLES, "--target", "60%", "--generations", "0", "--job-id", "j",
+                                      "--coordinator", address)
+            check(code == 0, err)
+            change_config(rope_parameters={"rope_theta": 20000.0, "rope_type": "default"})(model)
+            worker = subprocess.Popen([str(real.bin / "espalier-worker"), "--coordinator", address, "--artifacts", str(folder / "a")],
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            code, out, err = real.run("watch", "j", "--coordinator", address, timeout=60)
+            check(code == 5 and "digest" in out, f"{code}: {out} {err}")
+        finally:
+            for process in (worker, coordinator):
+                if process is not None:
+                    process.terminate()
+                    process.wait(timeout=20)
+
+
+if __name__ == "__main__":
+    main([test_models, test_tokens, test_targets_and_fields, test_usage_and_absent_coordinator, test_a_port_in_use, test_a_full_disk,
+          test_other_model_files_at_the_worker])

@@ -1,0 +1,112 @@
+"""Real processes, real engine, the bundled tiny model, small budgets.
+
+python3 real_test.py BUILD_FOLDER
+"""
+
+import json
+import math
+import sys
+
+import numpy
+
+from harness import *
+
+programs = Programs(sys.argv[1])
+
+JOB = """
+target { count: 2362560 }
+ladder { head_granularity: HEAD attention_levels: 4 ffn_levels: 5 }
+calibration_tokens: 8192
+sequence_length: 128
+additive_score_tokens: 1024
+phases {
+  name: "short" generations: 2 offspring: 4 redraw_every: 1 same_kind_weight: 1 cross_kind_weight: 1
+  stages { survivors: 2 train_tokens: 0 score_tokens: 1024 }
+  stages { survivors: 1 train_tokens: 1024 score_tokens: 1024 }
+  train { loss: KL learning_rate: 5e-4 }
+}
+play_off { tokens: 1024 tokens_per_step: 512 }
+play_off_score_tokens: 1024
+report_score_tokens: 1024
+recovery { tokens: 4096 tokens_per_step: 1024 }
+tokens_per_step: 512
+seed: 7
+"""
+
+
+def arguments(folder, name, *more):
+    (folder / "job.textproto").write_text(JOB)
+    return ["run", "--model", TINY, "--tokens", SAMPLES, "--evaluate", SAMPLES, "--evaluate-tokens", "2048", "--job", folder / "job.textproto",
+            "--output", folder / name, *more]
+
+
+def transformers_perplexity(folder, windows):
+    import torch
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, dtype=torch.float32).eval()
+    with torch.no_grad():
+        logits = model(windows).logits
+    losses = torch.nn.functional.cross_entropy(logits[:, :-1].reshape(-1, logits.shape[-1]), windows[:, 1:].reshape(-1))
+    return math.exp(losses.item()), sum(p.numel() for p in model.parameters())
+
+
+def test_a_run_from_end_to_end_is_what_it_says():
+    import torch
+
+    with Folder() as folder:
+        code, out, err = programs.run(*arguments(folder, "out", "--workers", "1", "--format", "json"))
+        check(code == 0, f"exit code {code}: {err}")
+        result = json.loads(out)
+        check(result["parameters"] <= 2362560, result["parameters"])
+        check(len(result["history"]) == 2, "two generations")
+        for key in ("dense_parameters", "target_parameters", "mask", "fitness", "fitness_standard_error", "one_shot_fitness",
+                    "one_shot_perplexity", "dense_perplexity", "perplexity", "sequence_length", "generations", "trained_tokens",
+                    "scored_tokens", "seconds"):
+            check(key in result, f"result.json has no {key}")
+        for name in ("uniform", "additive"):
+            for key in ("parameters", "one_shot_fitness", "one_shot_perplexity"):
+                check(result[name][key] > 0, f"{name}.{key}")
+            check(result[name]["parameters"] <= 2362560, name)
+        check(result["one_shot_fitness"] < result["uniform"]["one_shot_fitness"], "worse than uniform")
+        # The same windows in transformers: floor(i * n / wanted), as common/domain/evaluation_windows.h has it.
+        tokens = numpy.load(SAMPLES).astype(numpy.int64).reshape(-1)
+        total = len(tokens) // 128
+        rows = [tokens[at * 128:at * 128 + 128] for at in (i * total // 16 for i in range(16))]
+        theirs, parameters = transformers_perplexity(folder / "out" / "model", torch.tensor(numpy.stack(rows)))
+        check(abs(theirs / result["perplexity"] - 1) < 1e-3, f"transformers: {theirs}, result.json: {result['perplexity']}")
+        check(parameters == result["parameters"], f"transformers counts {parameters}")
+        code, out, err = programs.run("evaluate", folder / "out" / "model", "--tokens", SAMPLES, "--evaluate-tokens", "2048",
+                                      "--sequence-length", "128", "--format", "json")
+        check(code == 0, err)
+        check(abs(json.loads(out)["perplexity"] / result["perplexity"] - 1) < 1e-5, f"evaluate: {out}")
+        inspected = json.loads(programs.run("inspect", folder / "out" / "model", "--format", "json")[1])
+        check(inspected["parameters"]["total"] == result["parameters"], "inspect counts otherwise")
+        test_a_run_from_end_to_end_is_what_it_says.masks = masks(result)
+
+
+def test_three_workers_and_kills_find_the_same_masks():
+    with Folder() as folder:
+        seeded = random.Random(3)
+        process = programs.start(*arguments(folder, "out", "--workers", "3", "--state", folder / "s"))
+        kills = 0
+        while process.poll() is None and kills < 4:
+            time.sleep(seeded.uniform(1.5, 4))
+            servers = sorted(servers_with(str(folder / "s")).items())
+            victims = [pid for pid, command in servers if ("coordinator" in command.split(" ")[0]) == (kills % 2 == 0)]
+            if victims:
+                os.kill(seeded.choice(victims), signal.SIGKILL)
+                kills += 1
+        _, err = process.communicate(timeout=200)
+        check(process.returncode == 0, f"exit code {process.returncode}: {err}")
+        check(kills > 0, "it was over before anything was killed")
+        found = masks(read_json(folder / "out" / "result.json"))
+        check(found == test_a_run_from_end_to_end_is_what_it_says.masks, "masks differ")
+        check(not servers_with(str(folder)), "a process is left")
+
+
+if __name__ == "__main__":
+    main([test_a_run_from_end_to_end_is_what_it_says, test_three_workers_and_kills_find_the_same_masks])

@@ -1,6 +1,7 @@
 // A tiny candidate, windows of random tokens and a plain training loop, shared by the suites of this folder.
 #pragma once
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/randint.h>
 
 #include <cstdint>
@@ -29,7 +30,7 @@ inline ModelConfig PrunedConfig() {
 }
 
 inline LanguageModel Candidate(uint64_t seed) {
-  torch::set_num_threads(1);
+  at::set_num_threads(1);
   LanguageModel model = RandomLanguageModel(PrunedConfig(), seed, torch::kCPU, torch::kFloat32);
   SetKvIndex(model);
   return model;

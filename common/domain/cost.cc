@@ -11,7 +11,8 @@ namespace espalier {
 namespace {
 
 // Without head orders: KV_GROUP removes whole groups, whichever they are; HEAD counts all KV heads (an upper bound).
-LayerShape AttentionShape(const ModelConfig& dense, const Ladder& ladder, int layer, int removed, const std::optional<HeadOrders>& head_orders) {
+LayerShape AttentionShape(const ModelConfig& dense, const Ladder& ladder, int layer, int removed,
+                          const std::optional<HeadOrders>& head_orders) {
   if (removed == dense.num_heads) return LayerShape();
   if (removed == 0) return DenseLayer(dense);
   if (head_orders.has_value()) {
@@ -32,9 +33,11 @@ int64_t AttentionCost(const ModelConfig& dense, const CostOptions& options, cons
   switch (options.kind) {
     case CostKind::kParameters: return AttentionParameters(dense, shape);
     case CostKind::kFlopsPerToken:
-      return 2 * int64_t{dense.hidden_size} * (2 * query_width + 2 * kv_width) + 4 * query_width * options.context_tokens;
+      return 2 * int64_t{dense.hidden_size} * (2 * query_width + 2 * kv_width) +
+             4 * query_width * options.context_tokens;
     case CostKind::kBytes:
-      return BytesPerParameter(dense.number_format) * (AttentionParameters(dense, shape) + 2 * kv_width * options.context_tokens);
+      return BytesPerParameter(dense.number_format) *
+             (AttentionParameters(dense, shape) + 2 * kv_width * options.context_tokens);
   }
   return 0;
 }
@@ -86,15 +89,17 @@ int64_t CostTable::Delta(const Mask& mask, int unit, int level) const {
   return by_unit_and_level_[unit][level] - by_unit_and_level_[unit][mask.levels[unit]];
 }
 
-CostTable BuildCostTable(const ModelConfig& dense, const Ladder& ladder, const CostOptions& options, const std::optional<HeadOrders>& head_orders) {
+CostTable BuildCostTable(const ModelConfig& dense, const Ladder& ladder, const CostOptions& options,
+                         const std::optional<HeadOrders>& head_orders) {
   std::vector<std::vector<int64_t>> costs;
   costs.reserve(ladder.units.size());
   for (const UnitLadder& unit : ladder.units) {
     std::vector<int64_t> by_level;
     for (int removed : unit.removed) {
-      by_level.push_back(unit.unit.kind == UnitKind::kAttention
-                             ? AttentionCost(dense, options, AttentionShape(dense, ladder, unit.unit.layer, removed, head_orders))
-                             : FfnCost(dense, options, unit.size - removed));
+      by_level.push_back(
+          unit.unit.kind == UnitKind::kAttention
+              ? AttentionCost(dense, options, AttentionShape(dense, ladder, unit.unit.layer, removed, head_orders))
+              : FfnCost(dense, options, unit.size - removed));
     }
     costs.push_back(std::move(by_level));
   }
@@ -112,7 +117,8 @@ absl::StatusOr<int64_t> ResolveTarget(const Target& target, const CostTable& tab
   std::string said = absl::StrCat(target.count);
   if (target.count == 0) {
     if (!(target.share > 0) || target.share > 1) {
-      return absl::InvalidArgumentError(absl::StrCat("target is a share of ", target.share, ": it must be above 0 % and at most 100 % of the dense ", dense,
+      return absl::InvalidArgumentError(absl::StrCat("target is a share of ", target.share,
+                                                     ": it must be above 0 % and at most 100 % of the dense ", dense,
                                                      " (or give a count)"));
     }
     // A share such as 0.6 has no exact binary form; the small addend keeps 60 % of 10 at 6.
@@ -120,11 +126,13 @@ absl::StatusOr<int64_t> ResolveTarget(const Target& target, const CostTable& tab
     said = absl::StrCat(target.share * 100, "% (", budget, ")");
   }
   if (budget > dense) {
-    return absl::InvalidArgumentError(absl::StrCat("target ", said, " is above the dense model's ", dense, ": nothing would be pruned; give at most that"));
+    return absl::InvalidArgumentError(absl::StrCat("target ", said, " is above the dense model's ", dense,
+                                                   ": nothing would be pruned; give at most that"));
   }
   if (budget < reach) {
-    return absl::InvalidArgumentError(absl::StrCat("target ", said, " is below what the ladder can reach: with every unit at its last level ", reach,
-                                                   " of the dense ", dense, " remain"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("target ", said, " is below what the ladder can reach: with every unit at its last level ", reach,
+                     " of the dense ", dense, " remain"));
   }
   return budget;
 }

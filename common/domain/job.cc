@@ -2,7 +2,9 @@
 
 namespace espalier {
 
-bool IsFinal(JobState state) { return state == JobState::kSucceeded || state == JobState::kFailed || state == JobState::kCancelled; }
+bool IsFinal(JobState state) {
+  return state == JobState::kSucceeded || state == JobState::kFailed || state == JobState::kCancelled;
+}
 
 const char* Name(JobState state) {
   switch (state) {

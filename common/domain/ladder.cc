@@ -31,16 +31,20 @@ std::vector<int> EvenLevels(int size, int multiple, int levels) {
 
 absl::Status CheckExplicit(const char* option, const std::vector<int>& removed, int size, int multiple, bool of_kept) {
   const auto error = [&](const std::string& what) {
-    return absl::InvalidArgumentError(absl::StrCat("ladder.", option, " is [", absl::StrJoin(removed, ", "), "]: ", what));
+    return absl::InvalidArgumentError(
+        absl::StrCat("ladder.", option, " is [", absl::StrJoin(removed, ", "), "]: ", what));
   };
-  if (removed.size() < 2 || removed.front() != 0) return error("it must start with 0 (intact) and have at least two levels");
+  if (removed.size() < 2 || removed.front() != 0)
+    return error("it must start with 0 (intact) and have at least two levels");
   if (removed.back() != size) return error(absl::StrCat("its last level must remove the whole unit, ", size));
   for (size_t k = 1; k < removed.size(); ++k) {
-    if (removed[k] <= removed[k - 1]) return error(absl::StrCat("counts must rise, ", removed[k], " follows ", removed[k - 1]));
+    if (removed[k] <= removed[k - 1])
+      return error(absl::StrCat("counts must rise, ", removed[k], " follows ", removed[k - 1]));
     const int measured = of_kept ? size - removed[k] : removed[k];
     if (measured % multiple != 0) {
-      return error(absl::StrCat(removed[k], " removed ", of_kept ? "leaves a width" : "is a number of query heads", " that is no multiple of ",
-                                multiple, of_kept ? " (ladder.width_multiple)" : " (the heads of a KV group)"));
+      return error(absl::StrCat(removed[k], " removed ", of_kept ? "leaves a width" : "is a number of query heads",
+                                " that is no multiple of ", multiple,
+                                of_kept ? " (ladder.width_multiple)" : " (the heads of a KV group)"));
     }
   }
   return absl::OkStatus();
@@ -49,7 +53,8 @@ absl::Status CheckExplicit(const char* option, const std::vector<int>& removed, 
 absl::StatusOr<std::vector<int>> AttentionLevels(const ModelConfig& dense, const LadderOptions& options) {
   const int step = options.head_granularity == HeadGranularity::kKvGroup ? dense.heads_per_group() : 1;
   if (!options.attention_removed.empty()) {
-    ESPALIER_RETURN_IF_ERROR(CheckExplicit("attention_removed", options.attention_removed, dense.num_heads, step, false));
+    ESPALIER_RETURN_IF_ERROR(
+        CheckExplicit("attention_removed", options.attention_removed, dense.num_heads, step, false));
     return options.attention_removed;
   }
   const int possible = dense.num_heads / step + 1;
@@ -59,7 +64,8 @@ absl::StatusOr<std::vector<int>> AttentionLevels(const ModelConfig& dense, const
 
 absl::StatusOr<std::vector<int>> FfnLevels(const ModelConfig& dense, const LadderOptions& options) {
   if (!options.ffn_removed.empty()) {
-    ESPALIER_RETURN_IF_ERROR(CheckExplicit("ffn_removed", options.ffn_removed, dense.ffn_width, options.width_multiple, true));
+    ESPALIER_RETURN_IF_ERROR(
+        CheckExplicit("ffn_removed", options.ffn_removed, dense.ffn_width, options.width_multiple, true));
     return options.ffn_removed;
   }
   const int possible = (dense.ffn_width + options.width_multiple - 1) / options.width_multiple + 1;
@@ -69,24 +75,30 @@ absl::StatusOr<std::vector<int>> FfnLevels(const ModelConfig& dense, const Ladde
 
 absl::Status CheckOptions(const ModelConfig& dense, const LadderOptions& options) {
   if (options.attention_levels != 0 && options.attention_levels < 2) {
-    return absl::InvalidArgumentError(absl::StrCat("ladder.attention_levels is ", options.attention_levels, ": it must be at least 2 (0: the default)"));
+    return absl::InvalidArgumentError(absl::StrCat("ladder.attention_levels is ", options.attention_levels,
+                                                   ": it must be at least 2 (0: the default)"));
   }
   if (options.ffn_levels != 0 && options.ffn_levels < 2) {
-    return absl::InvalidArgumentError(absl::StrCat("ladder.ffn_levels is ", options.ffn_levels, ": it must be at least 2 (0: the default)"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("ladder.ffn_levels is ", options.ffn_levels, ": it must be at least 2 (0: the default)"));
   }
   if (options.width_multiple < 1 || options.width_multiple > dense.ffn_width) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("ladder.width_multiple is ", options.width_multiple, ": it must lie between 1 and the FFN width ", dense.ffn_width));
+    return absl::InvalidArgumentError(absl::StrCat("ladder.width_multiple is ", options.width_multiple,
+                                                   ": it must lie between 1 and the FFN width ", dense.ffn_width));
   }
   if (options.keep_kv_whole && options.head_granularity == HeadGranularity::kKvGroup) {
-    return absl::InvalidArgumentError("ladder.keep_kv_whole is set: it needs ladder.head_granularity HEAD, KV_GROUP removes KV heads with their group");
+    return absl::InvalidArgumentError(
+        "ladder.keep_kv_whole is set: it needs ladder.head_granularity HEAD, KV_GROUP removes KV heads with their "
+        "group");
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-std::string Name(const Unit& unit) { return absl::StrCat(unit.kind == UnitKind::kAttention ? "attention[" : "ffn[", unit.layer, "]"); }
+std::string Name(const Unit& unit) {
+  return absl::StrCat(unit.kind == UnitKind::kAttention ? "attention[" : "ffn[", unit.layer, "]");
+}
 
 absl::StatusOr<Unit> ParseUnit(const std::string& name) {
   absl::string_view text = name;
@@ -100,7 +112,8 @@ absl::StatusOr<Unit> ParseUnit(const std::string& name) {
   }
   const bool is_closed = absl::ConsumeSuffix(&text, "]");
   if (!is_closed || !absl::SimpleAtoi(text, &unit.layer) || unit.layer < 0 || Name(unit) != name) {
-    return absl::InvalidArgumentError(absl::StrCat("'", name, "' is no unit: units are written attention[3] or ffn[3]"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", name, "' is no unit: units are written attention[3] or ffn[3]"));
   }
   return unit;
 }

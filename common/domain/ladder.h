@@ -36,8 +36,8 @@ struct LadderOptions {
 };
 
 // Level k of a unit removes removed[k] query heads (also with kKvGroup, then a multiple of the group size) or neurons.
-// removed[0] == 0, strictly rising, removed.back() == size: the last level removes the unit altogether. A runtime
-// profile (runtime_profile.h) may forbid that for a unit: then its last level is gone, and {0} may be all that is left.
+// removed[0] == 0, strictly rising, removed.back() == size: the last level removes the unit altogether. A unit that a
+// runtime profile (runtime_profile.h) pins has the one level {0} instead.
 struct UnitLadder {
   Unit unit;
   int size = 0;

@@ -18,7 +18,8 @@ constexpr int kMaskSchema = 1;
 
 std::string CanonicalBytes(const Ladder& ladder, const Mask& mask) {
   std::map<std::string, int> removed;
-  for (size_t i = 0; i < ladder.units.size(); ++i) removed[Name(ladder.units[i].unit)] = ladder.units[i].removed[mask.levels[i]];
+  for (size_t i = 0; i < ladder.units.size(); ++i)
+    removed[Name(ladder.units[i].unit)] = ladder.units[i].removed[mask.levels[i]];
   std::string text = absl::StrCat("mask ", kMaskSchema, "\n");
   for (const auto& [unit, count] : removed) absl::StrAppend(&text, unit, " ", count, "\n");
   return text;
@@ -28,13 +29,14 @@ std::string Digest(const Ladder& ladder, const Mask& mask) { return Sha256Hex(Ca
 
 absl::Status Validate(const Ladder& ladder, const Mask& mask) {
   if (mask.levels.size() != ladder.units.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("the mask has ", mask.levels.size(), " levels, the ladder has ", ladder.units.size(), " units"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the mask has ", mask.levels.size(), " levels, the ladder has ", ladder.units.size(), " units"));
   }
   for (size_t i = 0; i < mask.levels.size(); ++i) {
     const UnitLadder& unit = ladder.units[i];
     if (mask.levels[i] < 0 || mask.levels[i] >= unit.num_levels()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the mask puts ", Name(unit.unit), " at level ", mask.levels[i], ": its levels are 0 to ", unit.num_levels() - 1));
+      return absl::InvalidArgumentError(absl::StrCat("the mask puts ", Name(unit.unit), " at level ", mask.levels[i],
+                                                     ": its levels are 0 to ", unit.num_levels() - 1));
     }
   }
   return absl::OkStatus();
@@ -49,16 +51,17 @@ absl::StatusOr<Mask> MaskFromRemoved(const Ladder& ladder, const std::vector<std
   for (const auto& [name, count] : removed) {
     const auto found = index_of.find(name);
     if (found == index_of.end()) {
-      return absl::InvalidArgumentError(absl::StrCat("the mask names '", name, "', which this model does not have (units are attention[0] to ffn[",
-                                                     ladder.units.size() / 2 - 1, "])"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("the mask names '", name, "', which this model does not have (units are attention[0] to ffn[",
+                       ladder.units.size() / 2 - 1, "])"));
     }
     if (is_set[found->second]) return absl::InvalidArgumentError(absl::StrCat("the mask names ", name, " twice"));
     is_set[found->second] = true;
     const std::vector<int>& counts = ladder.units[found->second].removed;
     const auto level = std::lower_bound(counts.begin(), counts.end(), count);
     if (level == counts.end() || *level != count) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the mask removes ", count, " of ", name, ": this ladder's counts are ", absl::StrJoin(counts, ", ")));
+      return absl::InvalidArgumentError(absl::StrCat("the mask removes ", count, " of ", name,
+                                                     ": this ladder's counts are ", absl::StrJoin(counts, ", ")));
     }
     mask.levels[found->second] = static_cast<int>(level - counts.begin());
   }
@@ -99,7 +102,8 @@ ModelConfig ApplyMask(const ModelConfig& dense, const Ladder& ladder, const Mask
       layer.num_kv_heads = 0;
     } else if (removed > 0) {
       ESPALIER_CHECK(unit.unit.layer < static_cast<int>(head_orders.size()));
-      LayerShape attention = ShapeWithHeads(dense, KeptHeads(head_orders[unit.unit.layer], removed), ladder.keep_kv_whole);
+      LayerShape attention =
+          ShapeWithHeads(dense, KeptHeads(head_orders[unit.unit.layer], removed), ladder.keep_kv_whole);
       layer.head_to_kv = std::move(attention.head_to_kv);
       layer.num_kv_heads = attention.num_kv_heads;
     }

@@ -35,7 +35,8 @@ int64_t FfnParameters(const ModelConfig& config, const LayerShape& layer) {
 int64_t CountParameters(const ModelConfig& config) {
   const int64_t embeddings = int64_t{config.vocabulary_size} * config.hidden_size;
   int64_t count = embeddings * (config.tied_embeddings ? 1 : 2) + config.hidden_size;  // and the final norm
-  for (const LayerShape& layer : config.layers) count += AttentionParameters(config, layer) + FfnParameters(config, layer);
+  for (const LayerShape& layer : config.layers)
+    count += AttentionParameters(config, layer) + FfnParameters(config, layer);
   return count;
 }
 

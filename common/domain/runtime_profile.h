@@ -16,8 +16,8 @@ namespace espalier {
 //   VLLM_ANYMODEL  whole KV groups (a layer has its own numbers of heads, but no map from query to KV heads)
 absl::StatusOr<LadderOptions> RestrictToRuntime(const ModelConfig& dense, const LadderOptions& options, Runtime runtime);
 
-// BuildLadder of the restricted options. GGUF and NEMOTRON_NAS keep the attention of layer 0 (their loaders take the head
-// size from it): that unit's last level goes, and with NEMOTRON_NAS its only level is 0.
+// BuildLadder of the restricted options. GGUF and NEMOTRON_NAS take the head size from layer 0, whose attention must
+// therefore stay: that unit is pinned, its only level is 0 (a ladder's last level always removes its unit).
 absl::StatusOr<Ladder> BuildLadderForRuntime(const ModelConfig& dense, const LadderOptions& options, Runtime runtime);
 
 }  // namespace espalier

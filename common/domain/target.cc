@@ -16,8 +16,9 @@ struct Suffix {
   const char* text;
   double factor;
 };
-constexpr Suffix kSuffixes[] = {{"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"K", 1e3}, {"k", 1e3},
-                                {"M", 1e6},      {"G", 1e9},         {"B", 1e9},            {"T", 1e12}};
+constexpr Suffix kSuffixes[] = {{"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0},
+                                {"K", 1e3},      {"k", 1e3},         {"M", 1e6},
+                                {"G", 1e9},      {"B", 1e9},         {"T", 1e12}};
 
 bool IsDecimal(absl::string_view text) {
   bool has_digit = false;
@@ -37,13 +38,18 @@ bool IsDecimal(absl::string_view text) {
 }  // namespace
 
 absl::StatusOr<Target> ParseTarget(const std::string& text) {
-  const auto error = [&](const char* what) { return absl::InvalidArgumentError(absl::StrCat("target '", text, "' ", what)); };
-  constexpr const char* kAccepted = "is not understood: give a share of the dense model (60%) or a count (2.36M, 4.6B, 2362560)";
+  const auto error = [&](const char* what) {
+    return absl::InvalidArgumentError(absl::StrCat("target '", text, "' ", what));
+  };
+  constexpr const char* kAccepted =
+      "is not understood: give a share of the dense model (60%) or a count (2.36M, 4.6B, 2362560)";
   absl::string_view rest = absl::StripAsciiWhitespace(text);
   for (const char* unit : {"ms", "us", "s", "tok/s", "tokens/s"}) {
     absl::string_view number = rest;
     if (absl::ConsumeSuffix(&number, unit) && IsDecimal(absl::StripAsciiWhitespace(number))) {
-      return error("is a latency: latency targets are not offered, give a share of the dense model (60%) or a count (2.36M, 4.6B, 2362560)");
+      return error(
+          "is a latency: latency targets are not offered, give a share of the dense model (60%) or a count (2.36M, "
+          "4.6B, 2362560)");
     }
   }
   Target target;

@@ -1,5 +1,5 @@
-// The canonical text of a task: one "name value" line a field, in a fixed order; doubles in the shortest form that reads
-// back equal.
+// The canonical text of a task: one "name value" line a field, in a fixed order; doubles in the shortest form that
+// reads back equal.
 #include <charconv>
 #include <string>
 
@@ -78,7 +78,11 @@ std::string ToText(const StreamRange& range) {
 
 std::string ToText(const std::optional<StateKey>& state) {
   if (!state.has_value()) return "none";
-  return Text("state").Add("mask", state->mask_digest).Add("stream", state->stream).Add("position", state->position).text();
+  return Text("state")
+      .Add("mask", state->mask_digest)
+      .Add("stream", state->stream)
+      .Add("position", state->position)
+      .text();
 }
 
 std::string ToText(const BankLayerTask& task) {

@@ -13,8 +13,8 @@ namespace {
 
 constexpr int kPeriod = 32;
 
-// The pool of window i is kPoolTable[i % 32]. Each pool is spread over the period, so that neighbours in the file (which
-// share their subject) fall into different pools and every pool sees the whole file.
+// The pool of window i is kPoolTable[i % 32]. Each pool is spread over the period, so that neighbours in the file
+// (which share their subject) fall into different pools and every pool sees the whole file.
 constexpr Pool C = Pool::kCalibrate, T = Pool::kTrain, S = Pool::kScore, E = Pool::kSelect, R = Pool::kReport;
 constexpr std::array<Pool, kPeriod> kPoolTable = {T, C, T, S, T, T, E, T, T, C, T, T, T, S, T, R,
                                                   T, C, T, T, E, T, T, S, T, C, T, T, E, T, T, T};
@@ -65,35 +65,44 @@ int64_t WindowsForPool(Pool pool, int64_t count) {
   return (count - 1) / size * kPeriod + offsets[(count - 1) % size] + 1;
 }
 
-std::string ToText(const WindowKey& key) { return absl::StrCat(Name(key.pool), "/", key.seed, "/", key.phase, "/", key.draw); }
+std::string ToText(const WindowKey& key) {
+  return absl::StrCat(Name(key.pool), "/", key.seed, "/", key.phase, "/", key.draw);
+}
 
-absl::StatusOr<std::vector<int64_t>> SelectWindows(const WindowKey& key, int64_t num_windows, int64_t count, bool repeat) {
-  if (count < 0) return absl::InvalidArgumentError(absl::StrCat("asked for ", count, " windows of the ", Name(key.pool), " pool"));
+absl::StatusOr<std::vector<int64_t>> SelectWindows(const WindowKey& key, int64_t num_windows, int64_t count,
+                                                   bool repeat) {
+  if (count < 0)
+    return absl::InvalidArgumentError(absl::StrCat("asked for ", count, " windows of the ", Name(key.pool), " pool"));
   const std::vector<int64_t> pool = PoolWindows(key.pool, num_windows);
   const int64_t size = static_cast<int64_t>(pool.size());
   if (size < count && (!repeat || size == 0)) {
-    return absl::InvalidArgumentError(absl::StrCat("the ", Name(key.pool), " pool has ", size, " windows, ", count, " are needed: the token file has ",
-                                                   num_windows, " windows and needs ", WindowsForPool(key.pool, repeat ? 1 : count)));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the ", Name(key.pool), " pool has ", size, " windows, ", count, " are needed: the token file has ",
+        num_windows, " windows and needs ", WindowsForPool(key.pool, repeat ? 1 : count)));
   }
   std::vector<int64_t> selected;
   selected.reserve(count);
   for (int64_t epoch = 0; static_cast<int64_t>(selected.size()) < count; ++epoch) {
     const std::vector<int64_t> order =
         KeyedPermutation(key.seed, absl::StrCat("windows/", Name(key.pool)), {key.phase, key.draw, epoch}, size);
-    for (int64_t i = 0; i < size && static_cast<int64_t>(selected.size()) < count; ++i) selected.push_back(pool[order[i]]);
+    for (int64_t i = 0; i < size && static_cast<int64_t>(selected.size()) < count; ++i)
+      selected.push_back(pool[order[i]]);
   }
   return selected;
 }
 
-absl::StatusOr<std::vector<Step>> StepsOf(const StreamRange& range, int64_t num_windows, int sequence_length, int tokens_per_step) {
+absl::StatusOr<std::vector<Step>> StepsOf(const StreamRange& range, int64_t num_windows, int sequence_length,
+                                          int tokens_per_step) {
   if (range.begin < 0 || range.end < range.begin || sequence_length < 1 || tokens_per_step < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("the stream range [", range.begin, ", ", range.end, ") with windows of ", sequence_length, " and ",
-                                                   tokens_per_step, " tokens a step cannot be walked"));
+    return absl::InvalidArgumentError(absl::StrCat("the stream range [", range.begin, ", ", range.end,
+                                                   ") with windows of ", sequence_length, " and ", tokens_per_step,
+                                                   " tokens a step cannot be walked"));
   }
   std::vector<Step> steps;
   if (range.begin == range.end) return steps;
-  ESPALIER_ASSIGN_OR_RETURN(const std::vector<int64_t> windows,
-                            SelectWindows(range.key, num_windows, WindowsForTokens(range.end, sequence_length), range.repeat));
+  ESPALIER_ASSIGN_OR_RETURN(
+      const std::vector<int64_t> windows,
+      SelectWindows(range.key, num_windows, WindowsForTokens(range.end, sequence_length), range.repeat));
   std::vector<int64_t> ends = range.stage_ends;
   ends.push_back(range.end);
   std::sort(ends.begin(), ends.end());
@@ -110,7 +119,8 @@ absl::StatusOr<std::vector<Step>> StepsOf(const StreamRange& range, int64_t num_
         room = tokens_per_step;
         length = std::min<int64_t>(length, tokens_per_step);
       }
-      steps.back().push_back({windows[position / sequence_length], static_cast<int>(position % sequence_length), static_cast<int>(length)});
+      steps.back().push_back({windows[position / sequence_length], static_cast<int>(position % sequence_length),
+                              static_cast<int>(length)});
       room -= static_cast<int>(length);
       position += length;
     }
@@ -118,7 +128,9 @@ absl::StatusOr<std::vector<Step>> StepsOf(const StreamRange& range, int64_t num_
   return steps;
 }
 
-int64_t WindowsForTokens(int64_t tokens, int sequence_length) { return tokens <= 0 ? 0 : (tokens - 1) / sequence_length + 1; }
+int64_t WindowsForTokens(int64_t tokens, int sequence_length) {
+  return tokens <= 0 ? 0 : (tokens - 1) / sequence_length + 1;
+}
 
 int ResolveSequenceLength(int asked, int row_length_of_file, int max_positions) {
   if (asked > 0) return asked;

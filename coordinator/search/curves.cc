@@ -51,7 +51,8 @@ void Curves::Tell(const Task& task, const Measurement& measurement) {
 
 const Measurement* Curves::Find(Kind kind, const std::string& mask_digest) const {
   const auto found = entries_.find({kind, mask_digest});
-  if (found == entries_.end() || !found->second.measurement.has_value() || !found->second.measurement->feasible) return nullptr;
+  if (found == entries_.end() || !found->second.measurement.has_value() || !found->second.measurement->feasible)
+    return nullptr;
   return &*found->second.measurement;
 }
 
@@ -60,8 +61,12 @@ const Measurement* Curves::OneShot(const std::string& mask_digest) const {
   return yardstick != nullptr ? yardstick : Find(Kind::kCurve, mask_digest);
 }
 
-const Measurement* Curves::Yardstick(const std::string& mask_digest) const { return Find(Kind::kYardstick, mask_digest); }
+const Measurement* Curves::Yardstick(const std::string& mask_digest) const {
+  return Find(Kind::kYardstick, mask_digest);
+}
 
-const Measurement* Curves::Recovered(const std::string& mask_digest) const { return Find(Kind::kRecovered, mask_digest); }
+const Measurement* Curves::Recovered(const std::string& mask_digest) const {
+  return Find(Kind::kRecovered, mask_digest);
+}
 
 }  // namespace espalier

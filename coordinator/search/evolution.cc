@@ -51,7 +51,8 @@ void Evolution::BankChanged() {
   wanted_.Clear();
   if (state_ == State::kStage) candidates_.resize(first_candidate_);
   if (within != before) {
-    parent_ = AddCandidate(absl::StrCat("p", phase_, "/g", generation_, "/b", bank_->revision), phase_, generation_, within);
+    parent_ =
+        AddCandidate(absl::StrCat("p", phase_, "/g", generation_, "/b", bank_->revision), phase_, generation_, within);
     curves_->WantOneShot(*bank_, OneShotKind::kCurve, within);
   }
   if (was_measuring_parent) {
@@ -72,7 +73,8 @@ void Evolution::Tell(const Task& task, const Measurement& measurement) {
     told_tasks_[member] = evaluate;
     Record(member, stage_, measurement);
   } else {
-    select_fitness_[SelectKey(parent_)] = measurement.feasible ? measurement.fitness : std::numeric_limits<double>::infinity();
+    select_fitness_[SelectKey(parent_)] =
+        measurement.feasible ? measurement.fitness : std::numeric_limits<double>::infinity();
   }
   Advance();
 }
@@ -145,7 +147,8 @@ std::string Evolution::SelectKey(int candidate) const {
 }
 
 void Evolution::WantSelectOf(int candidate) {
-  if (!select_fitness_.contains(SelectKey(candidate))) wanted_.Add(SelectEvaluation(*plan_, *bank_, phase_, candidates_[candidate].mask));
+  if (!select_fitness_.contains(SelectKey(candidate)))
+    wanted_.Add(SelectEvaluation(*plan_, *bank_, phase_, candidates_[candidate].mask));
 }
 
 double Evolution::SelectFitnessOf(int candidate) const {
@@ -164,7 +167,9 @@ std::vector<Finalist> Evolution::Finalists() const {
   order.insert(order.end(), phase_winners_.begin(), phase_winners_.end());
   order.push_back(parent_);
   std::vector<Finalist> finalists;
-  for (int candidate : order) finalists.push_back({candidates_[candidate].id, candidates_[candidate].mask, candidates_[candidate].mask_digest, std::nullopt});
+  for (int candidate : order)
+    finalists.push_back(
+        {candidates_[candidate].id, candidates_[candidate].mask, candidates_[candidate].mask_digest, std::nullopt});
   return finalists;
 }
 

@@ -1,5 +1,5 @@
-// Generations in phases: offspring, stages, the new parent. Ask and tell over one stage at a time; which tasks are wanted
-// next depends on the whole stage's outcomes and not on their order.
+// Generations in phases: offspring, stages, the new parent. Ask and tell over one stage at a time; which tasks are
+// wanted next depends on the whole stage's outcomes and not on their order.
 #pragma once
 
 #include <cstdint>
@@ -55,7 +55,15 @@ class Evolution {
   const EvaluateTask* ReachedBy(const std::string& digest) const;
 
  private:
-  enum class State { kNotStarted, kPhaseBegins, kMeasuringBaseline, kGenerationBegins, kStage, kMeasuringParent, kOver };
+  enum class State {
+    kNotStarted,
+    kPhaseBegins,
+    kMeasuringBaseline,
+    kGenerationBegins,
+    kStage,
+    kMeasuringParent,
+    kOver
+  };
 
   // A measurement in a last stage, with all that makes windows, mode and bank equal.
   struct LastStage {
@@ -116,8 +124,8 @@ class Evolution {
   std::map<std::string, int> member_of_task_;         // of the stage
   std::map<int, EvaluateTask> told_tasks_;            // of the stage, by candidate
 
-  std::map<std::string, LastStage> last_stages_;   // of parents, by digest
-  std::map<std::string, double> select_fitness_;   // by SelectKey; infinity when not feasible
+  std::map<std::string, LastStage> last_stages_;  // of parents, by digest
+  std::map<std::string, double> select_fitness_;  // by SelectKey; infinity when not feasible
   std::string phase_ended_because_;
   Patience patience_;
   WantedTasks wanted_;

@@ -25,10 +25,12 @@ void Evolution::BeginGeneration() {
   by_stage_.clear();
   members_.clear();
   const MutationWeights weights = {phase().same_kind_weight, phase().cross_kind_weight};
-  const std::vector<Offspring> offspring = DrawOffspring(candidates_[parent_].mask, plan_->ladder, bank_->cost, plan_->target, weights,
-                                                         plan_->spec.seed, generation_, phase().offspring);
+  const std::vector<Offspring> offspring =
+      DrawOffspring(candidates_[parent_].mask, plan_->ladder, bank_->cost, plan_->target, weights, plan_->spec.seed,
+                    generation_, phase().offspring);
   for (size_t i = 0; i < offspring.size(); ++i) {
-    members_.push_back(AddCandidate(absl::StrFormat("p%d/g%d/c%02d", phase_, generation_, i), phase_, generation_, offspring[i].mask));
+    members_.push_back(
+        AddCandidate(absl::StrFormat("p%d/g%d/c%02d", phase_, generation_, i), phase_, generation_, offspring[i].mask));
   }
   stage_ = 0;
   EnterStage();
@@ -67,7 +69,8 @@ void Evolution::EndStage() {
     return;
   }
   members_.clear();
-  for (size_t i = 0; i < ranked.size() && static_cast<int>(i) < phase().stages[stage_].survivors; ++i) members_.push_back(ranked[i].candidate);
+  for (size_t i = 0; i < ranked.size() && static_cast<int>(i) < phase().stages[stage_].survivors; ++i)
+    members_.push_back(ranked[i].candidate);
   ++stage_;
   EnterStage();
 }
@@ -76,7 +79,8 @@ void Evolution::EndGeneration(int winner) {
   CandidateView& candidate = candidates_[winner];
   candidate.is_parent = true;
   if (told_tasks_.contains(winner) && is_last_stage()) {
-    last_stages_[candidate.mask_digest] = {phase_, draw(), bank_->revision, by_stage_[stage_].at(winner), told_tasks_.at(winner)};
+    last_stages_[candidate.mask_digest] = {phase_, draw(), bank_->revision, by_stage_[stage_].at(winner),
+                                           told_tasks_.at(winner)};
   }
   GenerationView view;
   view.phase = phase_;
@@ -107,13 +111,15 @@ bool Evolution::IsParentReusable() const {
 
 std::vector<Ranked> Evolution::MeasuredMembers() const {
   std::vector<Ranked> measured;
-  for (const auto& [member, measurement] : by_stage_[stage_]) measured.push_back({member, candidates_[member].mask_digest, measurement});
+  for (const auto& [member, measurement] : by_stage_[stage_])
+    measured.push_back({member, candidates_[member].mask_digest, measurement});
   return measured;
 }
 
 void Evolution::Record(int candidate, int stage, const Measurement& measurement) {
   auto& by_stage = candidates_[candidate].by_stage;
-  const auto known = std::find_if(by_stage.begin(), by_stage.end(), [&](const auto& entry) { return entry.first == stage; });
+  const auto known =
+      std::find_if(by_stage.begin(), by_stage.end(), [&](const auto& entry) { return entry.first == stage; });
   if (known != by_stage.end()) {
     known->second = measurement;  // a parent, measured again on new windows
   } else {
@@ -152,7 +158,8 @@ std::vector<StateKey> Evolution::LiveStates() const {
     const std::vector<Ranked> measured = MeasuredMembers();
     for (const Ranked& member : measured) {
       const auto told = told_tasks_.find(member.candidate);
-      if (told != told_tasks_.end() && CanStillSurvive(member, measured, phase().stages[stage_].survivors)) add(told->second.retain);
+      if (told != told_tasks_.end() && CanStillSurvive(member, measured, phase().stages[stage_].survivors))
+        add(told->second.retain);
     }
   }
   // Retained in a last stage only when recovery starts from the winner's state.

@@ -6,8 +6,10 @@
 
 namespace espalier {
 
-absl::StatusOr<AdditiveOptimum> SolveAdditive(const SearchPlan& plan, const Bank& bank, const std::vector<std::vector<double>>& scores) {
-  ESPALIER_ASSIGN_OR_RETURN(KnapsackSolution solution, SolveKnapsack(bank.cost, scores, plan.target, kMaxKnapsackEntries));
+absl::StatusOr<AdditiveOptimum> SolveAdditive(const SearchPlan& plan, const Bank& bank,
+                                              const std::vector<std::vector<double>>& scores) {
+  ESPALIER_ASSIGN_OR_RETURN(KnapsackSolution solution,
+                            SolveKnapsack(bank.cost, scores, plan.target, kMaxKnapsackEntries));
   MakeFullByScore(bank.cost, plan.target, scores, &solution.mask);
   return AdditiveOptimum{std::move(solution.mask), std::move(solution.warning)};
 }

@@ -14,7 +14,8 @@ struct AdditiveOptimum {
   Mask mask;
   std::string warning;  // when the optimum is approximate
 };
-absl::StatusOr<AdditiveOptimum> SolveAdditive(const SearchPlan& plan, const Bank& bank, const std::vector<std::vector<double>>& scores);
+absl::StatusOr<AdditiveOptimum> SolveAdditive(const SearchPlan& plan, const Bank& bank,
+                                              const std::vector<std::vector<double>>& scores);
 
 // The given mask. What the bank's head orders make too expensive, or leave room for, is repaired at random.
 absl::StatusOr<Mask> GivenFirstParent(const SearchPlan& plan, const Bank& bank);

@@ -17,8 +17,8 @@ void MakeFullInOrder(const Cost& cost, int64_t target, Mask* mask);
 // Units chosen at random among those that fit one level lower, until full.
 void MakeFullAtRandom(const Cost& cost, int64_t target, KeyedRandom* random, Mask* mask);
 
-// Always the unit whose score falls most (or rises least) when put one level lower, until full; scores by unit and level,
-// ties to the unit that comes first.
+// Always the unit whose score falls most (or rises least) when put one level lower, until full; scores by unit and
+// level, ties to the unit that comes first.
 void MakeFullByScore(const Cost& cost, int64_t target, const std::vector<std::vector<double>>& scores, Mask* mask);
 
 // The repair after a mutation: units chosen at random are put one level higher until the mask costs at most the target,

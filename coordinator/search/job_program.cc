@@ -9,7 +9,8 @@
 
 namespace espalier {
 
-absl::StatusOr<std::unique_ptr<JobProgram>> JobProgram::Create(const std::string& job_id, const JobSpec& resolved, const JobInputs& inputs) {
+absl::StatusOr<std::unique_ptr<JobProgram>> JobProgram::Create(const std::string& job_id, const JobSpec& resolved,
+                                                               const JobInputs& inputs) {
   ESPALIER_ASSIGN_OR_RETURN(const JobPreview preview, ResolveJob(resolved, inputs));
   ESPALIER_ASSIGN_OR_RETURN(SearchPlan plan, MakeSearchPlan(job_id, preview.resolved, inputs));
   return std::unique_ptr<JobProgram>(std::make_unique<SearchProgram>(std::move(plan), preview.train_tokens));
@@ -28,15 +29,16 @@ std::vector<Task> SearchProgram::Wanted() const {
   // Everything else reads the bank: while a layer is missing, nothing else can succeed.
   if (!bank_progress_.is_complete()) return bank_progress_.wanted().tasks();
   std::vector<Task> tasks;
-  for (const WantedTasks* list : {&additive_wanted_, &evolution_.wanted(), &play_off_.wanted(), &finish_wanted_, &curves_.wanted()}) {
+  for (const WantedTasks* list :
+       {&additive_wanted_, &evolution_.wanted(), &play_off_.wanted(), &finish_wanted_, &curves_.wanted()}) {
     tasks.insert(tasks.end(), list->tasks().begin(), list->tasks().end());
   }
   return tasks;
 }
 
 const WantedTasks* SearchProgram::ListWith(const std::string& task_id) const {
-  for (const WantedTasks* list :
-       {&bank_progress_.wanted(), &additive_wanted_, &evolution_.wanted(), &play_off_.wanted(), &finish_wanted_, &curves_.wanted()}) {
+  for (const WantedTasks* list : {&bank_progress_.wanted(), &additive_wanted_, &evolution_.wanted(),
+                                  &play_off_.wanted(), &finish_wanted_, &curves_.wanted()}) {
     if (list->Find(task_id) != nullptr) return list;
   }
   return nullptr;
@@ -44,7 +46,8 @@ const WantedTasks* SearchProgram::ListWith(const std::string& task_id) const {
 
 absl::Status SearchProgram::CheckWanted(const std::string& task_id) const {
   if (!finished() && ListWith(task_id) != nullptr) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("task ", task_id, " is not wanted: it was told before, or its stage has ended"));
+  return absl::FailedPreconditionError(
+      absl::StrCat("task ", task_id, " is not wanted: it was told before, or its stage has ended"));
 }
 
 absl::Status SearchProgram::Check(const std::string& task_id, const TaskOutcome& outcome) const {
@@ -101,7 +104,8 @@ void SearchProgram::Dispatch(const WantedTasks* list, const Task& task, const Ta
   if (list == &bank_progress_.wanted()) {
     bank_progress_.Tell(task, std::get<BankLayerOutcome>(outcome));
   } else if (list == &additive_wanted_) {
-    additive_scores_[std::get<AdditiveUnitTask>(task.payload).unit] = std::get<AdditiveUnitOutcome>(outcome).fitness_by_level;
+    additive_scores_[std::get<AdditiveUnitTask>(task.payload).unit] =
+        std::get<AdditiveUnitOutcome>(outcome).fitness_by_level;
     additive_wanted_.Remove(task.task_id);
   } else if (list == &evolution_.wanted()) {
     evolution_.Tell(task, std::get<Measurement>(outcome));
@@ -112,7 +116,8 @@ void SearchProgram::Dispatch(const WantedTasks* list, const Task& task, const Ta
   } else {
     finish_ = std::get<FinishOutcome>(outcome);
     finish_wanted_.Remove(task.task_id);
-    if (!finish_->measurement.feasible) Fail(absl::StrCat("the winner could not be finished: ", finish_->measurement.infeasible_reason));
+    if (!finish_->measurement.feasible)
+      Fail(absl::StrCat("the winner could not be finished: ", finish_->measurement.infeasible_reason));
   }
 }
 

@@ -1,7 +1,7 @@
 // The whole course of a job as ask and tell: bank, first parent, generations with their stages, play-off, yardsticks,
 // finish. Pure: values in, values out. Its state is a function of (specification, inputs, committed events in their
-// order), so a restarted coordinator makes a new one and tells it the committed outcomes again; nothing is saved. What it
-// wants next never depends on how many workers there are or on the order of answers within a stage.
+// order), so a restarted coordinator makes a new one and tells it the committed outcomes again; nothing is saved. What
+// it wants next never depends on how many workers there are or on the order of answers within a stage.
 #pragma once
 
 #include <cstdint>
@@ -34,11 +34,11 @@ struct JobPreview {
   std::vector<std::string> warnings;
 };
 
-// `spec` is a user's fields over PresetSpec (job_presets.h). Fills in what is still zero or empty (phases: the preset's),
-// checks everything against the inputs. kInvalidArgument names the field, its value and what is
-// possible (e.g. too few tokens: how many the schedule needs). Resolving what was resolved changes nothing.
-// BALANCED as it is in the preset is cut to what the pools of a small token file hold, with a warning; any other schedule
-// is taken at its word.
+// `spec` is a user's fields over PresetSpec (job_presets.h). Fills in what is still zero or empty (phases: the
+// preset's), checks everything against the inputs. kInvalidArgument names the field, its value and what is possible
+// (e.g. too few tokens: how many the schedule needs). Resolving what was resolved changes nothing. BALANCED as it is in
+// the preset is cut to what the pools of a small token file hold, with a warning; any other schedule is taken at its
+// word.
 absl::StatusOr<JobPreview> ResolveJob(const JobSpec& spec, const JobInputs& inputs);
 
 struct CandidateView {
@@ -61,8 +61,8 @@ struct GenerationView {
   double one_shot_fitness = 0;  // of the new parent, on the fixed report windows; 0 until measured
   int64_t trained_tokens = 0;   // of the job so far
   int64_t scored_tokens = 0;
-  double engine_seconds = 0;    // sum over the job's committed tasks so far
-  double rank_agreement = 0;    // Spearman between the first trained stage and the last over common candidates
+  double engine_seconds = 0;  // sum over the job's committed tasks so far
+  double rank_agreement = 0;  // Spearman between the first trained stage and the last over common candidates
 };
 
 struct JobProgress {
@@ -72,7 +72,7 @@ struct JobProgress {
   int num_generations = 0;  // planned, over all phases
   int stage = 0;
   int num_stages = 0;
-  int tasks_done = 0;   // of the present step or stage
+  int tasks_done = 0;  // of the present step or stage
   int tasks_total = 0;
   int64_t trained_tokens = 0;
   int64_t planned_train_tokens = 0;

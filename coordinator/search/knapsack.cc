@@ -37,7 +37,8 @@ Excess ExcessOf(const CostTable& cost) {
 }
 
 // best[c]: the smallest summed score of the units so far with at most c steps; choice[unit][c]: the level taken.
-Mask Solve(const std::vector<std::vector<int64_t>>& steps, const std::vector<std::vector<double>>& scores, int64_t capacity) {
+Mask Solve(const std::vector<std::vector<int64_t>>& steps, const std::vector<std::vector<double>>& scores,
+           int64_t capacity) {
   const size_t num_units = steps.size();
   std::vector<double> best(capacity + 1, 0.0);
   std::vector<std::vector<uint16_t>> choice(num_units, std::vector<uint16_t>(capacity + 1, 0));
@@ -69,8 +70,8 @@ Mask Solve(const std::vector<std::vector<int64_t>>& steps, const std::vector<std
 
 }  // namespace
 
-absl::StatusOr<KnapsackSolution> SolveKnapsack(const CostTable& cost, const std::vector<std::vector<double>>& scores, int64_t target,
-                                               int64_t max_entries) {
+absl::StatusOr<KnapsackSolution> SolveKnapsack(const CostTable& cost, const std::vector<std::vector<double>>& scores,
+                                               int64_t target, int64_t max_entries) {
   const Excess excess = ExcessOf(cost);
   const int64_t num_units = static_cast<int64_t>(excess.by_unit_and_level.size());
   ESPALIER_CHECK(num_units > 0 && scores.size() == excess.by_unit_and_level.size() && max_entries >= num_units);
@@ -81,15 +82,17 @@ absl::StatusOr<KnapsackSolution> SolveKnapsack(const CostTable& cost, const std:
   }
   const int64_t room = std::min(target - excess.base, most);
   if (room < 0) {
-    return absl::InvalidArgumentError(absl::StrCat("target ", target, " is below ", excess.base, ", the cost of every unit at its cheapest level"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("target ", target, " is below ", excess.base, ", the cost of every unit at its cheapest level"));
   }
   KnapsackSolution solution;
   solution.cost_step = excess.divisor;
   const int64_t max_capacity = max_entries / num_units;
   if (room / solution.cost_step > max_capacity) {
     solution.cost_step = room / max_capacity + 1;
-    solution.warning = absl::StrCat("the additive optimum is approximate: costs were rounded up to multiples of ", solution.cost_step,
-                                    " (", room / excess.divisor, " steps of ", excess.divisor, " for ", num_units, " units are too many)");
+    solution.warning = absl::StrCat("the additive optimum is approximate: costs were rounded up to multiples of ",
+                                    solution.cost_step, " (", room / excess.divisor, " steps of ", excess.divisor,
+                                    " for ", num_units, " units are too many)");
   }
   std::vector<std::vector<int64_t>> steps = excess.by_unit_and_level;
   for (std::vector<int64_t>& by_level : steps) {

@@ -15,7 +15,8 @@ std::vector<int> Movable(const Mask& mask, const Ladder& ladder, UnitKind kind, 
   std::vector<int> units;
   for (int unit = 0; unit < static_cast<int>(mask.levels.size()); ++unit) {
     const int level = mask.levels[unit] + step;
-    if (ladder.units[unit].unit.kind == kind && level >= 0 && level < ladder.units[unit].num_levels()) units.push_back(unit);
+    if (ladder.units[unit].unit.kind == kind && level >= 0 && level < ladder.units[unit].num_levels())
+      units.push_back(unit);
   }
   return units;
 }

@@ -1,4 +1,5 @@
-// Whether an outcome can be true for its task: the right kind, sizes that fit, finite numbers, exactly the tokens asked for.
+// Whether an outcome can be true for its task: the right kind, sizes that fit, finite numbers, exactly the tokens asked
+// for.
 #pragma once
 
 #include "absl/status/status.h"

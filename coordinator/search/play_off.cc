@@ -11,7 +11,8 @@ namespace espalier {
 
 void PlayOff::Start(const Bank& bank, const std::vector<Finalist>& finalists) {
   for (const Finalist& finalist : finalists) {
-    const bool is_known = std::any_of(finalists_.begin(), finalists_.end(), [&](const Finalist& other) { return other.digest == finalist.digest; });
+    const bool is_known = std::any_of(finalists_.begin(), finalists_.end(),
+                                      [&](const Finalist& other) { return other.digest == finalist.digest; });
     if (!is_known) finalists_.push_back(finalist);
   }
   if (finalists_.size() < 2) return;
@@ -44,7 +45,8 @@ const Finalist* PlayOff::BestBut(const Finalist* excluded) const {
   for (const Finalist& finalist : finalists_) {
     if (&finalist == excluded || !finalist.measurement.has_value() || !finalist.measurement->feasible) continue;
     const double fitness = finalist.measurement->fitness;
-    if (best == nullptr || fitness < best->measurement->fitness || (fitness == best->measurement->fitness && finalist.digest < best->digest)) {
+    if (best == nullptr || fitness < best->measurement->fitness ||
+        (fitness == best->measurement->fitness && finalist.digest < best->digest)) {
       best = &finalist;
     }
   }
@@ -60,11 +62,16 @@ std::string PlayOff::Reason() const {
     return absl::StrCat("none of the ", finalists_.size(), " finalists could be run; ", finalists_.front().id, ": ",
                         finalists_.front().measurement->infeasible_reason);
   }
-  const std::string how = plan_->spec.play_off.tokens > 0 ? absl::StrCat(" after ", plan_->spec.play_off.tokens, " tokens of recovery") : " one-shot";
-  std::string text = absl::StrCat(winner->id, " won the play-off of ", finalists_.size(), how, absl::StrFormat(": %.4f nats per token on the select windows", winner->measurement->fitness));
+  const std::string how = plan_->spec.play_off.tokens > 0
+                              ? absl::StrCat(" after ", plan_->spec.play_off.tokens, " tokens of recovery")
+                              : " one-shot";
+  std::string text =
+      absl::StrCat(winner->id, " won the play-off of ", finalists_.size(), how,
+                   absl::StrFormat(": %.4f nats per token on the select windows", winner->measurement->fitness));
   if (const Finalist* second = BestBut(winner); second != nullptr) {
     const PairedDifference difference = ComparePaired(*second->measurement, *winner->measurement);
-    absl::StrAppend(&text, absl::StrFormat(", %.4f (standard error %.4f) below %s", difference.mean, difference.standard_error, second->id));
+    absl::StrAppend(&text, absl::StrFormat(", %.4f (standard error %.4f) below %s", difference.mean,
+                                           difference.standard_error, second->id));
   }
   return text;
 }

@@ -1,5 +1,6 @@
-// The final choice: first parent, phase winners and last parent, each recovered for a short while (or as it is), compared
-// on the fixed select windows. The best one is the result, so a search never returns worse than it started with there.
+// The final choice: first parent, phase winners and last parent, each recovered for a short while (or as it is),
+// compared on the fixed select windows. The best one is the result, so a search never returns worse than it started
+// with there.
 #pragma once
 
 #include <optional>

@@ -14,19 +14,22 @@ int64_t BankBytes(const SearchPlan& plan) {
   int64_t columns = 0;
   for (const UnitLadder& unit : plan.ladder.units) {
     for (int level = 1; level < unit.num_levels(); ++level) {
-      columns += int64_t{unit.size - unit.removed[level]} * (unit.unit.kind == UnitKind::kAttention ? dense.head_size : 1);
+      columns +=
+          int64_t{unit.size - unit.removed[level]} * (unit.unit.kind == UnitKind::kAttention ? dense.head_size : 1);
     }
   }
   return columns * dense.hidden_size * BytesPerParameter(dense.number_format);
 }
 
-// Weights, gradients and two moments in fp32 and the weights in the compute format, for a candidate of the target's share
-// of the dense parameters; the dense model beside it as teacher. Activations come on top.
+// Weights, gradients and two moments in fp32 and the weights in the compute format, for a candidate of the target's
+// share of the dense parameters; the dense model beside it as teacher. Activations come on top.
 int64_t DeviceBytes(const SearchPlan& plan) {
   const double dense = static_cast<double>(CountParameters(plan.inputs.dense));
   const double candidate = dense * static_cast<double>(plan.target) / static_cast<double>(plan.dense_cost);
   const double compute = plan.spec.device == DeviceKind::kCuda ? 2 : 0;
-  const double dense_bytes = plan.spec.device == DeviceKind::kCuda ? static_cast<double>(BytesPerParameter(plan.inputs.dense.number_format)) : 4;
+  const double dense_bytes = plan.spec.device == DeviceKind::kCuda
+                                 ? static_cast<double>(BytesPerParameter(plan.inputs.dense.number_format))
+                                 : 4;
   return static_cast<int64_t>(candidate * (16 + compute) + dense * dense_bytes);
 }
 

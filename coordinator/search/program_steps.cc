@@ -24,8 +24,8 @@ void SearchProgram::Advance() {
   }
 }
 
-// The first time, and again whenever a rebuilt layer made a new revision: earlier measurements keep theirs, what runs is
-// measured again.
+// The first time, and again whenever a rebuilt layer made a new revision: earlier measurements keep theirs, what runs
+// is measured again.
 void SearchProgram::BankCompleted() {
   curves_.Rebase(bank_);
   switch (step_) {
@@ -60,7 +60,8 @@ void SearchProgram::WantAdditiveUnits() {
   }
   // Longest first: every level runs the layers from its own to the last.
   const auto work = [&](int unit) {
-    return plan_.ladder.units[unit].num_levels() * (plan_.inputs.dense.num_layers - plan_.ladder.units[unit].unit.layer);
+    return plan_.ladder.units[unit].num_levels() *
+           (plan_.inputs.dense.num_layers - plan_.ladder.units[unit].unit.layer);
   };
   std::stable_sort(units.begin(), units.end(), [&](int a, int b) { return work(a) > work(b); });
   for (int unit : units) additive_wanted_.Add(AdditiveUnit(plan_, bank_, unit));
@@ -122,7 +123,8 @@ void SearchProgram::FillYardstick(const std::string& name, const Mask& mask) {
   yardstick.parameters = ParametersOf(plan_, bank_, mask);
   yardstick.one_shot_fitness = one_shot->fitness;
   yardstick.one_shot_perplexity = one_shot->perplexity;
-  if (const Measurement* recovered = curves_.Recovered(digest); recovered != nullptr) yardstick.recovered_perplexity = recovered->perplexity;
+  if (const Measurement* recovered = curves_.Recovered(digest); recovered != nullptr)
+    yardstick.recovered_perplexity = recovered->perplexity;
   result_.yardsticks[name] = std::move(yardstick);
 }
 
@@ -139,7 +141,8 @@ void SearchProgram::FillResult() {
     result_.fitness_standard_error = one_shot->standard_error;
   }
   const Measurement* last_stage = evolution_.LastStageOf(winner_digest_);
-  if (last_stage == nullptr && play_off_.Winner()->measurement.has_value()) last_stage = &*play_off_.Winner()->measurement;
+  if (last_stage == nullptr && play_off_.Winner()->measurement.has_value())
+    last_stage = &*play_off_.Winner()->measurement;
   if (last_stage != nullptr) {
     result_.fitness = last_stage->fitness;
     result_.fitness_standard_error = last_stage->standard_error;
@@ -178,21 +181,22 @@ JobProgress SearchProgram::Progress() const {
     case Step::kBank: set("bank", 0, bank_progress_.num_layers()); break;
     case Step::kAdditive: set("additive", additive_total_ - additive_wanted_.size(), additive_total_); break;
     case Step::kSearch: progress.step = "search"; break;
-    case Step::kPlayOff: set("play_off", play_off_.num_finalists() - play_off_.wanted().size(), play_off_.num_finalists()); break;
+    case Step::kPlayOff:
+      set("play_off", play_off_.num_finalists() - play_off_.wanted().size(), play_off_.num_finalists());
+      break;
     case Step::kFinish: set("finish", finish_.has_value() ? 1 : 0, 1 + curves_.wanted().size()); break;
     case Step::kDone: set("done", 1, 1); break;
   }
   return progress;
 }
 
-std::vector<CandidateView> SearchProgram::Candidates() const {
-  return evolution_.candidates();
-}
+std::vector<CandidateView> SearchProgram::Candidates() const { return evolution_.candidates(); }
 
 std::vector<GenerationView> SearchProgram::Generations() const {
   std::vector<GenerationView> generations = evolution_.generations();
   for (GenerationView& generation : generations) {
-    if (const Measurement* one_shot = curves_.OneShot(generation.parent_digest); one_shot != nullptr) generation.one_shot_fitness = one_shot->fitness;
+    if (const Measurement* one_shot = curves_.OneShot(generation.parent_digest); one_shot != nullptr)
+      generation.one_shot_fitness = one_shot->fitness;
   }
   return generations;
 }

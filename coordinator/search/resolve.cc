@@ -26,12 +26,14 @@ absl::Status CheckInputs(const JobSpec& spec, const JobInputs& inputs) {
   ESPALIER_RETURN_IF_ERROR(CheckSequenceLength(inputs.dense, spec.sequence_length));
   const int64_t num_windows = inputs.num_tokens / spec.sequence_length;
   if (num_windows < kMinWindows) {
-    return absl::InvalidArgumentError(absl::StrCat("tokens '", spec.tokens_path, "' holds ", inputs.num_tokens, " tokens, ", num_windows, " windows of ",
-                                                   spec.sequence_length, ": a job needs at least ", kMinWindows * spec.sequence_length,
+    return absl::InvalidArgumentError(absl::StrCat("tokens '", spec.tokens_path, "' holds ", inputs.num_tokens,
+                                                   " tokens, ", num_windows, " windows of ", spec.sequence_length,
+                                                   ": a job needs at least ", kMinWindows * spec.sequence_length,
                                                    " tokens (", kMinWindows, " windows)"));
   }
   if (inputs.evaluation_tokens > 0 || !spec.evaluation_path.empty()) {
-    ESPALIER_RETURN_IF_ERROR(EvaluationWindows(inputs.evaluation_tokens, spec.sequence_length, spec.evaluation_windows).status());
+    ESPALIER_RETURN_IF_ERROR(
+        EvaluationWindows(inputs.evaluation_tokens, spec.sequence_length, spec.evaluation_windows).status());
   }
   return absl::OkStatus();
 }
@@ -50,8 +52,8 @@ void CutToPools(int64_t num_windows, JobSpec* spec, std::vector<std::string>* wa
     }
   }
   if (is_cut) {
-    warnings->push_back(absl::StrCat("the token file is small: BALANCED's stages are cut to the ", train, " tokens of its train pool and the ", score,
-                                     " of its score pool"));
+    warnings->push_back(absl::StrCat("the token file is small: BALANCED's stages are cut to the ", train,
+                                     " tokens of its train pool and the ", score, " of its score pool"));
   }
 }
 
@@ -62,19 +64,24 @@ void FillTokens(int64_t num_windows, JobSpec* spec, std::vector<std::string>* wa
     const int64_t usual = is_cpu ? 65'536 : 524'288;
     spec->calibration_tokens = std::min(usual, PoolTokens(Pool::kCalibrate, num_windows, INT64_MAX / length, length));
     if (spec->calibration_tokens < usual) {
-      warnings->push_back(absl::StrCat("the token file is small: calibration reads the ", spec->calibration_tokens, " tokens of its pool instead of ", usual));
+      warnings->push_back(absl::StrCat("the token file is small: calibration reads the ", spec->calibration_tokens,
+                                       " tokens of its pool instead of ", usual));
     }
   }
-  if (spec->additive_score_tokens == 0) spec->additive_score_tokens = PoolTokens(Pool::kScore, num_windows, is_cpu ? 16 : 32, length);
-  if (spec->play_off_score_tokens == 0) spec->play_off_score_tokens = PoolTokens(Pool::kSelect, num_windows, is_cpu ? 32 : 64, length);
+  if (spec->additive_score_tokens == 0)
+    spec->additive_score_tokens = PoolTokens(Pool::kScore, num_windows, is_cpu ? 16 : 32, length);
+  if (spec->play_off_score_tokens == 0)
+    spec->play_off_score_tokens = PoolTokens(Pool::kSelect, num_windows, is_cpu ? 32 : 64, length);
   if (spec->report_score_tokens == 0) spec->report_score_tokens = PoolTokens(Pool::kReport, num_windows, 64, length);
   if (spec->recovery.tokens_per_step == 0) spec->recovery.tokens_per_step = 16 * length;
   if (spec->play_off.tokens_per_step == 0) spec->play_off.tokens_per_step = 2 * length;
 }
 
-void WarnOfEpochs(const char* what, int64_t tokens, int64_t num_windows, const JobSpec& spec, std::vector<std::string>* warnings) {
+void WarnOfEpochs(const char* what, int64_t tokens, int64_t num_windows, const JobSpec& spec,
+                  std::vector<std::string>* warnings) {
   const int64_t pool = PoolSize(Pool::kTrain, num_windows) * spec.sequence_length;
-  if (tokens > pool) warnings->push_back(absl::StrCat(what, " of ", tokens, " tokens repeats the ", pool, " tokens of the train pool"));
+  if (tokens > pool)
+    warnings->push_back(absl::StrCat(what, " of ", tokens, " tokens repeats the ", pool, " tokens of the train pool"));
 }
 
 // The least a mask can cost, whichever heads go: whole KV groups first, so that most KV heads can be dropped.
@@ -83,10 +90,12 @@ absl::Status CheckGiven(const SearchPlan& plan) {
   ESPALIER_ASSIGN_OR_RETURN(const Mask mask, MaskFromRemoved(plan.ladder, plan.spec.given.removed));
   std::vector<int> order(plan.inputs.dense.num_heads);
   std::iota(order.begin(), order.end(), 0);
-  const CostTable least = BuildCostTable(plan.inputs.dense, plan.ladder, plan.spec.cost, HeadOrders(plan.inputs.dense.num_layers, order));
+  const CostTable least =
+      BuildCostTable(plan.inputs.dense, plan.ladder, plan.spec.cost, HeadOrders(plan.inputs.dense.num_layers, order));
   if (least.Of(mask) <= plan.target) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("first_parent: the given mask costs ", least.Of(mask), " ", Name(plan.spec.cost.kind),
-                                                 " or more, above the target ", plan.target, "; remove more or raise the target"));
+  return absl::InvalidArgumentError(absl::StrCat("first_parent: the given mask costs ", least.Of(mask), " ",
+                                                 Name(plan.spec.cost.kind), " or more, above the target ", plan.target,
+                                                 "; remove more or raise the target"));
 }
 
 absl::Status CheckTokenBudget(const JobSpec& spec) {
@@ -94,7 +103,8 @@ absl::Status CheckTokenBudget(const JobSpec& spec) {
   int64_t needed = TokensOfGeneration(spec, 0, false).train_tokens + 2 * spec.play_off.tokens;
   if (HasPatience(spec, spec.phases.front())) needed += 2 * spec.phases.front().stages.back().train_tokens;
   if (needed <= spec.stop.token_budget) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("stop.token_budget is ", spec.stop.token_budget, ": one generation and the play-off need ", needed,
+  return absl::InvalidArgumentError(absl::StrCat("stop.token_budget is ", spec.stop.token_budget,
+                                                 ": one generation and the play-off need ", needed,
                                                  " tokens (0: no limit; generations 0 stops at the first parent)"));
 }
 
@@ -115,9 +125,11 @@ absl::StatusOr<JobPreview> ResolveJob(const JobSpec& spec, const JobInputs& inpu
   ESPALIER_RETURN_IF_ERROR(CheckPools(resolved, num_windows));
   ESPALIER_RETURN_IF_ERROR(CheckTokenBudget(resolved));
   WarnOfEpochs("recovery", resolved.recovery.tokens, num_windows, resolved, &warnings);
-  if (GenerationsByPhase(resolved).front() > 0) WarnOfEpochs("the play-off's recovery", resolved.play_off.tokens, num_windows, resolved, &warnings);
+  if (GenerationsByPhase(resolved).front() > 0)
+    WarnOfEpochs("the play-off's recovery", resolved.play_off.tokens, num_windows, resolved, &warnings);
   if (resolved.runtime != Runtime::kHuggingFace) {
-    warnings.push_back(absl::StrCat("runtime ", Name(resolved.runtime), " restricts the ladder; the export is a Hugging Face folder"));
+    warnings.push_back(
+        absl::StrCat("runtime ", Name(resolved.runtime), " restricts the ladder; the export is a Hugging Face folder"));
   }
   ESPALIER_ASSIGN_OR_RETURN(const SearchPlan plan, MakeSearchPlan("preview", resolved, inputs));
   ESPALIER_RETURN_IF_ERROR(CheckGiven(plan));

@@ -35,9 +35,12 @@ absl::Status CheckTrain(const std::string& field, const TrainSettings& train) {
   ESPALIER_RETURN_IF_ERROR(require_share("beta1", train.beta1));
   ESPALIER_RETURN_IF_ERROR(require_share("beta2", train.beta2));
   if (!(train.epsilon > 0)) return Refuse(absl::StrCat(field, ".epsilon"), train.epsilon, "it must be above 0");
-  if (!(train.weight_decay >= 0)) return Refuse(absl::StrCat(field, ".weight_decay"), train.weight_decay, "it must be at least 0");
-  if (!(train.clip_norm >= 0)) return Refuse(absl::StrCat(field, ".clip_norm"), train.clip_norm, "it must be at least 0 (0: no clipping)");
-  if (!(train.cosine_to >= 0 && train.cosine_to <= 1)) return Refuse(absl::StrCat(field, ".cosine_to"), train.cosine_to, "it must lie between 0 and 1");
+  if (!(train.weight_decay >= 0))
+    return Refuse(absl::StrCat(field, ".weight_decay"), train.weight_decay, "it must be at least 0");
+  if (!(train.clip_norm >= 0))
+    return Refuse(absl::StrCat(field, ".clip_norm"), train.clip_norm, "it must be at least 0 (0: no clipping)");
+  if (!(train.cosine_to >= 0 && train.cosine_to <= 1))
+    return Refuse(absl::StrCat(field, ".cosine_to"), train.cosine_to, "it must lie between 0 and 1");
   return RequireAtLeast(absl::StrCat(field, ".warmup_steps"), train.warmup_steps, 0);
 }
 
@@ -49,14 +52,17 @@ absl::Status CheckStages(const std::string& field, const JobSpec& spec, const Ph
     const std::string name = absl::StrCat(field, ".stages[", i, "]");
     const bool is_last = i + 1 == phase.stages.size();
     if (stage.survivors < 1 || stage.survivors > members) {
-      return Refuse(name + ".survivors", stage.survivors, absl::StrCat("of its ", members, " candidates 1 to ", members, " can survive"));
+      return Refuse(name + ".survivors", stage.survivors,
+                    absl::StrCat("of its ", members, " candidates 1 to ", members, " can survive"));
     }
-    if (is_last && stage.survivors != 1) return Refuse(name + ".survivors", stage.survivors, "the last stage leaves one, the new parent");
+    if (is_last && stage.survivors != 1)
+      return Refuse(name + ".survivors", stage.survivors, "the last stage leaves one, the new parent");
     ESPALIER_RETURN_IF_ERROR(RequireAtLeast(name + ".train_tokens", stage.train_tokens, 0));
     ESPALIER_RETURN_IF_ERROR(RequireAtLeast(name + ".score_tokens", stage.score_tokens, 1));
     if (spec.mode == TrainMode::kContinue && i > 0 && stage.train_tokens < phase.stages[i - 1].train_tokens) {
       return Refuse(name + ".train_tokens", stage.train_tokens,
-                    absl::StrCat("in mode CONTINUE budgets are cumulative and cannot fall below the last stage's ", phase.stages[i - 1].train_tokens));
+                    absl::StrCat("in mode CONTINUE budgets are cumulative and cannot fall below the last stage's ",
+                                 phase.stages[i - 1].train_tokens));
     }
     members = stage.survivors;
   }
@@ -70,8 +76,10 @@ absl::Status CheckPhase(const std::string& field, const JobSpec& spec, const Pha
   ESPALIER_RETURN_IF_ERROR(RequireAtLeast(field + ".patience", phase.patience, 0));
   if (phase.offspring > 4096) return Refuse(field + ".offspring", phase.offspring, "it must be at most 4096");
   const auto is_weight = [](double weight) { return weight >= 0 && std::isfinite(weight); };
-  if (!is_weight(phase.same_kind_weight)) return Refuse(field + ".same_kind_weight", phase.same_kind_weight, "it must be at least 0");
-  if (!is_weight(phase.cross_kind_weight)) return Refuse(field + ".cross_kind_weight", phase.cross_kind_weight, "it must be at least 0");
+  if (!is_weight(phase.same_kind_weight))
+    return Refuse(field + ".same_kind_weight", phase.same_kind_weight, "it must be at least 0");
+  if (!is_weight(phase.cross_kind_weight))
+    return Refuse(field + ".cross_kind_weight", phase.cross_kind_weight, "it must be at least 0");
   if (phase.same_kind_weight + phase.cross_kind_weight <= 0) {
     return Refuse(field + ".same_kind_weight", phase.same_kind_weight, "it and cross_kind_weight cannot both be 0");
   }
@@ -90,7 +98,8 @@ absl::Status CheckStop(const StopRules& stop) {
   if (stop.generations.has_value()) ESPALIER_RETURN_IF_ERROR(RequireAtLeast("stop.generations", *stop.generations, 0));
   ESPALIER_RETURN_IF_ERROR(RequireAtLeast("stop.token_budget", stop.token_budget, 0));
   ESPALIER_RETURN_IF_ERROR(RequireAtLeast("stop.patience", stop.patience, 0));
-  if (!(stop.wall_seconds >= 0)) return Refuse("stop.wall_seconds", stop.wall_seconds, "it must be at least 0 (0: no limit)");
+  if (!(stop.wall_seconds >= 0))
+    return Refuse("stop.wall_seconds", stop.wall_seconds, "it must be at least 0 (0: no limit)");
   return absl::OkStatus();
 }
 
@@ -105,7 +114,8 @@ absl::Status CheckNumbers(const JobSpec& spec) {
   ESPALIER_RETURN_IF_ERROR(RequireAtLeast("report_score_tokens", spec.report_score_tokens, 0));
   ESPALIER_RETURN_IF_ERROR(RequireAtLeast("cpu_threads", spec.cpu_threads, 1));
   ESPALIER_RETURN_IF_ERROR(RequireAtLeast("max_attempts", spec.max_attempts, 1));
-  if (!(spec.damping > 0) || !std::isfinite(spec.damping)) return Refuse("damping", spec.damping, "it must be above 0 (0.01 is usual)");
+  if (!(spec.damping > 0) || !std::isfinite(spec.damping))
+    return Refuse("damping", spec.damping, "it must be above 0 (0.01 is usual)");
   return absl::OkStatus();
 }
 
@@ -119,21 +129,25 @@ absl::Status CheckSpec(const JobSpec& spec) {
   ESPALIER_RETURN_IF_ERROR(CheckStop(spec.stop));
   ESPALIER_RETURN_IF_ERROR(CheckRecovery("play_off", spec.play_off));
   ESPALIER_RETURN_IF_ERROR(CheckRecovery("recovery", spec.recovery));
-  if (spec.play_off.start_trained) return Refuse("play_off.start_trained", "true", "finalists start from the bank's weights, so that they compare");
+  if (spec.play_off.start_trained)
+    return Refuse("play_off.start_trained", "true", "finalists start from the bank's weights, so that they compare");
   if (static_cast<int64_t>(spec.phases.size()) > kMaxPhases) {
     return Refuse("phases", spec.phases.size(), absl::StrCat("a job has at most ", kMaxPhases, " phases"));
   }
-  for (size_t i = 0; i < spec.phases.size(); ++i) ESPALIER_RETURN_IF_ERROR(CheckPhase(absl::StrCat("phases[", i, "]"), spec, spec.phases[i]));
+  for (size_t i = 0; i < spec.phases.size(); ++i)
+    ESPALIER_RETURN_IF_ERROR(CheckPhase(absl::StrCat("phases[", i, "]"), spec, spec.phases[i]));
   return absl::OkStatus();
 }
 
-absl::Status CheckPoolHolds(const std::string& field, int64_t tokens, Pool pool, int64_t num_windows, const JobSpec& spec) {
+absl::Status CheckPoolHolds(const std::string& field, int64_t tokens, Pool pool, int64_t num_windows,
+                            const JobSpec& spec) {
   const int64_t wanted = WindowsForTokens(tokens, spec.sequence_length);
   const int64_t there = PoolSize(pool, num_windows);
   if (wanted <= there) return absl::OkStatus();
   return Refuse(field, tokens,
-                absl::StrCat("too few tokens: it takes ", wanted, " windows of ", spec.sequence_length, ", the ", Name(pool), " pool of '", spec.tokens_path,
-                             "' has ", there, " (of ", num_windows, " windows in all); the file needs at least ",
+                absl::StrCat("too few tokens: it takes ", wanted, " windows of ", spec.sequence_length, ", the ",
+                             Name(pool), " pool of '", spec.tokens_path, "' has ", there, " (of ", num_windows,
+                             " windows in all); the file needs at least ",
                              WindowsForPool(pool, wanted) * spec.sequence_length, " tokens"));
 }
 
@@ -144,13 +158,18 @@ absl::Status CheckPools(const JobSpec& spec, int64_t num_windows) {
     for (size_t s = 0; s < spec.phases[p].stages.size(); ++s) {
       const std::string name = absl::StrCat("phases[", p, "].stages[", s, "]");
       const Stage& stage = spec.phases[p].stages[s];
-      ESPALIER_RETURN_IF_ERROR(CheckPoolHolds(name + ".train_tokens", stage.train_tokens, Pool::kTrain, num_windows, spec));
-      ESPALIER_RETURN_IF_ERROR(CheckPoolHolds(name + ".score_tokens", stage.score_tokens, Pool::kScore, num_windows, spec));
+      ESPALIER_RETURN_IF_ERROR(
+          CheckPoolHolds(name + ".train_tokens", stage.train_tokens, Pool::kTrain, num_windows, spec));
+      ESPALIER_RETURN_IF_ERROR(
+          CheckPoolHolds(name + ".score_tokens", stage.score_tokens, Pool::kScore, num_windows, spec));
     }
   }
-  ESPALIER_RETURN_IF_ERROR(CheckPoolHolds("calibration_tokens", spec.calibration_tokens, Pool::kCalibrate, num_windows, spec));
-  ESPALIER_RETURN_IF_ERROR(CheckPoolHolds("additive_score_tokens", spec.additive_score_tokens, Pool::kScore, num_windows, spec));
-  ESPALIER_RETURN_IF_ERROR(CheckPoolHolds("play_off_score_tokens", spec.play_off_score_tokens, Pool::kSelect, num_windows, spec));
+  ESPALIER_RETURN_IF_ERROR(
+      CheckPoolHolds("calibration_tokens", spec.calibration_tokens, Pool::kCalibrate, num_windows, spec));
+  ESPALIER_RETURN_IF_ERROR(
+      CheckPoolHolds("additive_score_tokens", spec.additive_score_tokens, Pool::kScore, num_windows, spec));
+  ESPALIER_RETURN_IF_ERROR(
+      CheckPoolHolds("play_off_score_tokens", spec.play_off_score_tokens, Pool::kSelect, num_windows, spec));
   return CheckPoolHolds("report_score_tokens", spec.report_score_tokens, Pool::kReport, num_windows, spec);
 }
 

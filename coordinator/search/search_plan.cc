@@ -35,7 +35,8 @@ absl::StatusOr<SearchPlan> MakeSearchPlan(const std::string& job_id, const JobSp
 
   plan.calibration = {Pool::kCalibrate, 0, 0, 0};
   plan.calibration_windows = WindowsForTokens(resolved.calibration_tokens, resolved.sequence_length);
-  plan.bank_key = BankKey(BankKeyPartsOf(plan.context, plan.calibration, plan.calibration_windows, inputs.dense.number_format));
+  plan.bank_key =
+      BankKey(BankKeyPartsOf(plan.context, plan.calibration, plan.calibration_windows, inputs.dense.number_format));
   return plan;
 }
 
@@ -43,6 +44,8 @@ int64_t ParametersOf(const SearchPlan& plan, const Bank& bank, const Mask& mask)
   return CountParameters(ApplyMask(plan.inputs.dense, plan.ladder, mask, bank.head_orders));
 }
 
-int64_t WindowsOf(const SearchPlan& plan, int64_t tokens) { return WindowsForTokens(tokens, plan.spec.sequence_length); }
+int64_t WindowsOf(const SearchPlan& plan, int64_t tokens) {
+  return WindowsForTokens(tokens, plan.spec.sequence_length);
+}
 
 }  // namespace espalier

@@ -29,15 +29,18 @@ std::vector<double> AverageRanks(const std::vector<double>& values) {
 }  // namespace
 
 std::vector<Ranked> Rank(std::vector<Ranked> members) {
-  members.erase(std::remove_if(members.begin(), members.end(), [](const Ranked& member) { return !member.measurement.feasible; }), members.end());
+  members.erase(
+      std::remove_if(members.begin(), members.end(), [](const Ranked& member) { return !member.measurement.feasible; }),
+      members.end());
   std::sort(members.begin(), members.end(), IsBetter);
   return members;
 }
 
 bool CanStillSurvive(const Ranked& member, const std::vector<Ranked>& measured, int survivors) {
   if (!member.measurement.feasible) return false;
-  const auto num_better = std::count_if(measured.begin(), measured.end(),
-                                        [&](const Ranked& other) { return other.measurement.feasible && IsBetter(other, member); });
+  const auto num_better = std::count_if(measured.begin(), measured.end(), [&](const Ranked& other) {
+    return other.measurement.feasible && IsBetter(other, member);
+  });
   return num_better < survivors;
 }
 

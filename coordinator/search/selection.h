@@ -21,8 +21,8 @@ std::vector<Ranked> Rank(std::vector<Ranked> members);
 // Whether a measured member can still be among the `survivors` best once the others have answered.
 bool CanStillSurvive(const Ranked& member, const std::vector<Ranked>& measured, int survivors);
 
-// Spearman's rank correlation of two lists of fitness, pair by pair (average ranks for ties); 0 for fewer than two pairs
-// or when one list is constant.
+// Spearman's rank correlation of two lists of fitness, pair by pair (average ranks for ties); 0 for fewer than two
+// pairs or when one list is constant.
 double RankAgreement(const std::vector<double>& a, const std::vector<double>& b);
 
 }  // namespace espalier

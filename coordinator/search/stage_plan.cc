@@ -19,7 +19,8 @@ StreamRange TrainRange(const JobSpec& spec, int phase, int draw, int stage, Stag
   StreamRange range;
   range.key = {Pool::kTrain, spec.seed, phase, draw};
   range.end = of.stages[stage].train_tokens;
-  if (spec.mode == TrainMode::kContinue && start == StageStart::kByMode && stage > 0) range.begin = of.stages[stage - 1].train_tokens;
+  if (spec.mode == TrainMode::kContinue && start == StageStart::kByMode && stage > 0)
+    range.begin = of.stages[stage - 1].train_tokens;
   range.stage_ends = StageEnds(of);
   return range;
 }

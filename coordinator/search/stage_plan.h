@@ -1,6 +1,6 @@
-// What a stage trains and scores, and what a generation of them costs. Per draw there is one training stream; stage s ends
-// at its budget. CONTINUE consumes what lies between the last stage's end and its own, RESTART reads the stream from its
-// start; no step crosses any stage's end, also when a parent runs straight through.
+// What a stage trains and scores, and what a generation of them costs. Per draw there is one training stream; stage s
+// ends at its budget. CONTINUE consumes what lies between the last stage's end and its own, RESTART reads the stream
+// from its start; no step crosses any stage's end, also when a parent runs straight through.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,8 @@ struct GenerationTokens {
   bool operator==(const GenerationTokens&) const = default;
 };
 
-// Of a generation in which everything is feasible. `parent_is_reused`: its measurement in the last stage is there already.
+// Of a generation in which everything is feasible. `parent_is_reused`: its measurement in the last stage is there
+// already.
 GenerationTokens TokensOfGeneration(const JobSpec& spec, int phase, bool parent_is_reused);
 
 // How many generations each phase gets when stop.generations cuts the list in order.

@@ -69,13 +69,15 @@ std::string QuotedForJson(const std::string& text) {
 // What of the job an export carries with it. Neither paths nor times: the export's bytes depend on the work alone.
 std::string ProvenanceJson(const SearchPlan& plan, const Bank& bank, const std::string& mask_digest) {
   const JobSpec& spec = plan.spec;
-  return absl::StrCat("{\"job\":", QuotedForJson(plan.job_id), ",\"preset\":", QuotedForJson(Name(spec.preset)), ",\"seed\":", spec.seed,
-                      ",\"mode\":", QuotedForJson(Name(spec.mode)), ",\"runtime\":", QuotedForJson(Name(spec.runtime)),
-                      ",\"cost\":", QuotedForJson(Name(spec.cost.kind)), ",\"target\":", plan.target, ",\"dense_cost\":", plan.dense_cost,
-                      ",\"sequence_length\":", spec.sequence_length, ",\"recovery_tokens\":", spec.recovery.tokens,
-                      ",\"model_digest\":", QuotedForJson(plan.inputs.model_digest), ",\"tokens_digest\":", QuotedForJson(plan.inputs.tokens_digest),
-                      ",\"bank_key\":", QuotedForJson(bank.reference.key), ",\"bank_layers\":[\"", absl::StrJoin(bank.reference.layer_digests, "\",\""),
-                      "\"],\"mask_digest\":", QuotedForJson(mask_digest), "}");
+  return absl::StrCat(
+      "{\"job\":", QuotedForJson(plan.job_id), ",\"preset\":", QuotedForJson(Name(spec.preset)),
+      ",\"seed\":", spec.seed, ",\"mode\":", QuotedForJson(Name(spec.mode)),
+      ",\"runtime\":", QuotedForJson(Name(spec.runtime)), ",\"cost\":", QuotedForJson(Name(spec.cost.kind)),
+      ",\"target\":", plan.target, ",\"dense_cost\":", plan.dense_cost, ",\"sequence_length\":", spec.sequence_length,
+      ",\"recovery_tokens\":", spec.recovery.tokens, ",\"model_digest\":", QuotedForJson(plan.inputs.model_digest),
+      ",\"tokens_digest\":", QuotedForJson(plan.inputs.tokens_digest),
+      ",\"bank_key\":", QuotedForJson(bank.reference.key), ",\"bank_layers\":[\"",
+      absl::StrJoin(bank.reference.layer_digests, "\",\""), "\"],\"mask_digest\":", QuotedForJson(mask_digest), "}");
 }
 
 }  // namespace
@@ -88,7 +90,8 @@ Task BankLayer(const SearchPlan& plan, int layer, int attempt) {
 
 Task AdditiveUnit(const SearchPlan& plan, const Bank& bank, int unit) {
   const Unit& of = plan.ladder.units[unit].unit;
-  Task task = Base(plan, Revised(bank, absl::StrCat("additive/", of.kind == UnitKind::kAttention ? "attention" : "ffn", "/", of.layer)));
+  Task task = Base(plan, Revised(bank, absl::StrCat("additive/", of.kind == UnitKind::kAttention ? "attention" : "ffn",
+                                                    "/", of.layer)));
   AdditiveUnitTask payload;
   payload.bank = bank.reference;
   payload.unit = unit;
@@ -98,7 +101,8 @@ Task AdditiveUnit(const SearchPlan& plan, const Bank& bank, int unit) {
   return task;
 }
 
-Task StageEvaluation(const SearchPlan& plan, const Bank& bank, const StageOfPhase& stage, int generation, const Mask& mask, StageStart start) {
+Task StageEvaluation(const SearchPlan& plan, const Bank& bank, const StageOfPhase& stage, int generation,
+                     const Mask& mask, StageStart start) {
   const Phase& phase = plan.spec.phases[stage.phase];
   const bool is_last = stage.stage + 1 == static_cast<int>(phase.stages.size());
   EvaluateTask evaluate = Evaluation(plan, bank, mask);
@@ -107,10 +111,12 @@ Task StageEvaluation(const SearchPlan& plan, const Bank& bank, const StageOfPhas
   if (evaluate.stream.begin > 0) evaluate.resume = KeyOfState(plan, bank, evaluate, evaluate.stream.begin);
   const bool goes_on = plan.spec.mode == TrainMode::kContinue && !is_last;
   const bool may_be_recovered_from = plan.spec.recovery.start_trained && is_last;
-  if ((goes_on || may_be_recovered_from) && evaluate.stream.end > 0) evaluate.retain = KeyOfState(plan, bank, evaluate, evaluate.stream.end);
+  if ((goes_on || may_be_recovered_from) && evaluate.stream.end > 0)
+    evaluate.retain = KeyOfState(plan, bank, evaluate, evaluate.stream.end);
   evaluate.score = {Pool::kScore, plan.spec.seed, stage.phase, stage.draw};
   evaluate.score_windows = WindowsOf(plan, phase.stages[stage.stage].score_tokens);
-  Task task = Base(plan, Revised(bank, absl::StrCat("evaluate/p", stage.phase, "/g", generation, "/s", stage.stage, "/", Short(evaluate.mask_digest))));
+  Task task = Base(plan, Revised(bank, absl::StrCat("evaluate/p", stage.phase, "/g", generation, "/s", stage.stage, "/",
+                                                    Short(evaluate.mask_digest))));
   task.payload = std::move(evaluate);
   return task;
 }

@@ -22,7 +22,8 @@ Task BankLayer(const SearchPlan& plan, int layer, int attempt);
 Task AdditiveUnit(const SearchPlan& plan, const Bank& bank, int unit);
 
 // A member of a stage. `generation` counts within the job.
-Task StageEvaluation(const SearchPlan& plan, const Bank& bank, const StageOfPhase& stage, int generation, const Mask& mask, StageStart start);
+Task StageEvaluation(const SearchPlan& plan, const Bank& bank, const StageOfPhase& stage, int generation,
+                     const Mask& mask, StageStart start);
 
 // A parent, trained as in the last stage of the phase's first draw and scored on the select windows.
 Task SelectEvaluation(const SearchPlan& plan, const Bank& bank, int phase, const Mask& mask);

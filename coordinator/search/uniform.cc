@@ -35,7 +35,8 @@ Mask UniformMask(const Ladder& ladder, const Cost& cost, int64_t target) {
   }
   std::sort(shares.begin(), shares.end());
   // A larger share never costs more, so the first that fits is found by halving.
-  const auto first = std::partition_point(shares.begin(), shares.end(), [&](const Share& share) { return cost.Of(MaskAtShare(ladder, share)) > target; });
+  const auto first = std::partition_point(
+      shares.begin(), shares.end(), [&](const Share& share) { return cost.Of(MaskAtShare(ladder, share)) > target; });
   ESPALIER_CHECK(first != shares.end());
   Mask mask = MaskAtShare(ladder, *first);
   MakeFullInOrder(cost, target, &mask);

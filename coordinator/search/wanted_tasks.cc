@@ -13,7 +13,8 @@ void WantedTasks::Add(Task task) {
 }
 
 void WantedTasks::Remove(const std::string& task_id) {
-  tasks_.erase(std::remove_if(tasks_.begin(), tasks_.end(), [&](const Task& task) { return task.task_id == task_id; }), tasks_.end());
+  tasks_.erase(std::remove_if(tasks_.begin(), tasks_.end(), [&](const Task& task) { return task.task_id == task_id; }),
+               tasks_.end());
 }
 
 void WantedTasks::Clear() { tasks_.clear(); }

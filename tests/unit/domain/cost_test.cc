@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "absl/strings/str_cat.h"
 #include "tests/support/catch.h"
 #include "tests/unit/domain/shapes.h"
 
@@ -34,7 +35,8 @@ double Billions(const ModelConfig& dense, const Ladder& ladder, int level) {
   return std::round(static_cast<double>(count) / 1e7) / 100;
 }
 
-Ladder PublishedLadder(const ModelConfig& dense, bool keep_kv_whole, const std::vector<int>& attention_columns, const std::vector<int>& ffn) {
+Ladder PublishedLadder(const ModelConfig& dense, bool keep_kv_whole, const std::vector<int>& attention_columns,
+                       const std::vector<int>& ffn) {
   LadderOptions options;
   options.head_granularity = HeadGranularity::kHead;
   options.keep_kv_whole = keep_kv_whole;
@@ -49,15 +51,19 @@ TEST_CASE("Cost: parameter counts at uniform levels equal those of the published
   const std::vector<int> llama_attention = {0, 512, 896, 1408, 1792, 2304, 2816, 3328, 3584, 3968, 4096};
   SECTION("Llama-2-7B, whose KV heads go with their query heads") {
     const ModelConfig dense = Llama2_7B();
-    const Ladder ladder = PublishedLadder(dense, false, llama_attention, {0, 1088, 2080, 2976, 4512, 5728, 6752, 7904, 9184, 10144, 11008});
-    for (const auto& [level, billions] : std::vector<std::pair<int, double>>{{0, 6.74}, {3, 4.83}, {4, 4.02}, {5, 3.28}, {6, 2.61}, {7, 1.89}, {10, 0.26}}) {
+    const Ladder ladder = PublishedLadder(dense, false, llama_attention,
+                                          {0, 1088, 2080, 2976, 4512, 5728, 6752, 7904, 9184, 10144, 11008});
+    for (const auto& [level, billions] : std::vector<std::pair<int, double>>{
+             {0, 6.74}, {3, 4.83}, {4, 4.02}, {5, 3.28}, {6, 2.61}, {7, 1.89}, {10, 0.26}}) {
       CHECK(Billions(dense, ladder, level) == Approx(billions));
     }
   }
   SECTION("Llama-3.1-8B with k and v whole") {
     const ModelConfig dense = Llama31_8B();
-    const Ladder ladder = PublishedLadder(dense, true, llama_attention, {0, 1440, 2880, 4288, 5728, 7168, 8608, 10048, 11456, 12896, 14336});
-    for (const auto& [level, billions] : std::vector<std::pair<int, double>>{{0, 8.03}, {3, 5.98}, {4, 5.31}, {5, 4.61}, {6, 3.91}, {7, 3.21}}) {
+    const Ladder ladder = PublishedLadder(dense, true, llama_attention,
+                                          {0, 1440, 2880, 4288, 5728, 7168, 8608, 10048, 11456, 12896, 14336});
+    for (const auto& [level, billions] :
+         std::vector<std::pair<int, double>>{{0, 8.03}, {3, 5.98}, {4, 5.31}, {5, 4.61}, {6, 3.91}, {7, 3.21}}) {
       CHECK(Billions(dense, ladder, level) == Approx(billions));
     }
     // The published count at level 10, 1.32, keeps k and v of removed units; here a removed unit costs nothing.
@@ -67,7 +73,8 @@ TEST_CASE("Cost: parameter counts at uniform levels equal those of the published
     const ModelConfig dense = Qwen25_14B();
     const Ladder ladder = PublishedLadder(dense, true, {0, 512, 1024, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120},
                                           {0, 1376, 2752, 4160, 5536, 6912, 8288, 9664, 11072, 12448, 13824});
-    for (const auto& [level, billions] : std::vector<std::pair<int, double>>{{0, 14.77}, {3, 10.95}, {4, 9.68}, {5, 8.42}, {6, 7.15}, {7, 5.88}}) {
+    for (const auto& [level, billions] :
+         std::vector<std::pair<int, double>>{{0, 14.77}, {3, 10.95}, {4, 9.68}, {5, 8.42}, {6, 7.15}, {7, 5.88}}) {
       CHECK(Billions(dense, ladder, level) == Approx(billions));
     }
   }
@@ -134,11 +141,12 @@ TEST_CASE("ParseTarget: shares and counts are read, everything else is refused w
   CHECK(ParseTarget("4.6B")->count == 4600000000);
   CHECK(ParseTarget("2362560")->count == 2362560);
   CHECK(ParseTarget(" 512MiB ")->count == 512 * 1048576);
-  for (const char* bad : {"", "%", "0%", "101%", "-3", "1.5", "1e6", "M", "2..3M", "nan", "inf%", "60%%", "0", "99999999999999999999", "9e9T"}) {
+  for (const char* bad : {"", "%", "0%", "101%", "-3", "1.5", "1e6", "M", "2..3M", "nan", "inf%", "60%%", "0",
+                          "99999999999999999999", "9e9T"}) {
     const auto target = ParseTarget(bad);
     INFO(bad);
     REQUIRE_FALSE(target.ok());
-    CHECK(std::string(target.status().message()).find(std::string("'") + bad + "'") != std::string::npos);
+    CHECK_THAT(std::string(target.status().message()), Catch::Contains(absl::StrCat("'", bad, "'")));
   }
   CHECK_THAT(std::string(ParseTarget("20ms").status().message()), Catch::Contains("latency"));
 }
@@ -147,9 +155,11 @@ TEST_CASE("ResolveTarget: a budget above the dense cost or below the ladder's re
   const ModelConfig dense = Tiny();
   const auto ladder = BuildLadder(dense, {});
   const CostTable table = BuildCostTable(dense, *ladder, {}, std::nullopt);
-  CHECK_THAT(std::string(ResolveTarget({0, 3935425}, table).status().message()), Catch::Contains("3935425") && Catch::Contains("3935424"));
+  CHECK_THAT(std::string(ResolveTarget({0, 3935425}, table).status().message()),
+             Catch::Contains("3935425") && Catch::Contains("3935424"));
   CHECK_THAT(std::string(ResolveTarget({0, 1000}, table).status().message()), Catch::Contains("786624"));
-  CHECK_THAT(std::string(ResolveTarget({0.1, 0}, table).status().message()), Catch::Contains("10%") && Catch::Contains("786624"));
+  CHECK_THAT(std::string(ResolveTarget({0.1, 0}, table).status().message()),
+             Catch::Contains("10%") && Catch::Contains("786624"));
   CHECK(*ResolveTarget({1, 0}, table) == 3935424);
   CHECK_FALSE(ResolveTarget({0, 0}, table).ok());
 }

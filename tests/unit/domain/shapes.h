@@ -5,7 +5,8 @@
 
 namespace espalier::testing {
 
-inline ModelConfig MakeShape(int hidden, int layers, int heads, int kv_heads, int head_size, int ffn, int vocabulary, bool tied) {
+inline ModelConfig MakeShape(int hidden, int layers, int heads, int kv_heads, int head_size, int ffn, int vocabulary,
+                             bool tied) {
   ModelConfig config;
   config.hidden_size = hidden;
   config.num_layers = layers;

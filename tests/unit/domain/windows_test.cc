@@ -43,7 +43,9 @@ TEST_CASE("WindowsForPool: the smallest file whose pool holds the windows") {
 }
 
 TEST_CASE("SelectWindows: a draw repeats nothing, draws differ, epochs are permuted anew") {
-  const auto draw = [](int number, int64_t count, bool repeat) { return SelectWindows({Pool::kTrain, 7, 0, number}, 128, count, repeat); };
+  const auto draw = [](int number, int64_t count, bool repeat) {
+    return SelectWindows({Pool::kTrain, 7, 0, number}, 128, count, repeat);
+  };
   const auto first = draw(0, 84, false);
   REQUIRE_OK(first);
   CHECK(std::set<int64_t>(first->begin(), first->end()).size() == 84);

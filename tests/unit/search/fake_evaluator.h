@@ -2,8 +2,8 @@
 // Header only, for the tests of everything above the search as well.
 //
 // Fitness of a mask: sum over units of weight * share^1.5, and for neighbouring units an interaction that single-unit
-// scores cannot see; training shrinks it towards a floor that depends on another set of weights, so that the order after
-// training differs from the order before. Noise depends on the window and the mask alone.
+// scores cannot see; training shrinks it towards a floor that depends on another set of weights, so that the order
+// after training differs from the order before. Noise depends on the window and the mask alone.
 #pragma once
 
 #include <algorithm>
@@ -23,15 +23,16 @@
 namespace espalier::testing {
 
 struct FakeEvaluatorOptions {
-  double noise = 0;                        // standard deviation by window, nats
-  std::set<std::string> infeasible = {};   // mask digests
-  std::string bank_salt = {};              // another salt: other bytes for every rebuilt layer
-  std::set<int> salted_layers = {};        // whose artifacts differ
+  double noise = 0;                       // standard deviation by window, nats
+  std::set<std::string> infeasible = {};  // mask digests
+  std::string bank_salt = {};             // another salt: other bytes for every rebuilt layer
+  std::set<int> salted_layers = {};       // whose artifacts differ
 };
 
 class FakeEvaluator {
  public:
-  FakeEvaluator(JobInputs inputs, FakeEvaluatorOptions options) : inputs_(std::move(inputs)), options_(std::move(options)) {}
+  FakeEvaluator(JobInputs inputs, FakeEvaluatorOptions options)
+      : inputs_(std::move(inputs)), options_(std::move(options)) {}
 
   FakeEvaluatorOptions& options() { return options_; }
 
@@ -59,10 +60,13 @@ class FakeEvaluator {
   }
 
  private:
-  static double Weight(size_t unit, const char* which) { return 0.2 + KeyedRandom(5, which, {static_cast<int64_t>(unit)}).Unit(); }
+  static double Weight(size_t unit, const char* which) {
+    return 0.2 + KeyedRandom(5, which, {static_cast<int64_t>(unit)}).Unit();
+  }
 
   std::vector<int> HeadOrder(const Task& task, int layer) const {
-    const int group = task.context.ladder.head_granularity == HeadGranularity::kKvGroup ? inputs_.dense.heads_per_group() : 1;
+    const int group =
+        task.context.ladder.head_granularity == HeadGranularity::kKvGroup ? inputs_.dense.heads_per_group() : 1;
     std::vector<int> order;
     for (int64_t first : KeyedPermutation(9, "heads", {layer}, inputs_.dense.num_heads / group)) {
       for (int i = 0; i < group; ++i) order.push_back(static_cast<int>(first) * group + i);
@@ -73,12 +77,14 @@ class FakeEvaluator {
   TaskOutcome BankLayer(const Task& task) const {
     const int layer = std::get<BankLayerTask>(task.payload).layer;
     BankLayerOutcome outcome;
-    outcome.artifact_digest = Sha256Hex(absl::StrCat("layer ", layer, options_.salted_layers.contains(layer) ? options_.bank_salt : ""));
+    outcome.artifact_digest =
+        Sha256Hex(absl::StrCat("layer ", layer, options_.salted_layers.contains(layer) ? options_.bank_salt : ""));
     outcome.artifact_bytes = 1000;
     outcome.head_order = HeadOrder(task, layer);
     for (const UnitLadder& unit : task.context.ladder.units) {
       if (unit.unit.layer != layer) continue;
-      std::vector<double>& errors = unit.unit.kind == UnitKind::kAttention ? outcome.attention_errors : outcome.ffn_errors;
+      std::vector<double>& errors =
+          unit.unit.kind == UnitKind::kAttention ? outcome.attention_errors : outcome.ffn_errors;
       for (int removed : unit.removed) errors.push_back(removed);
     }
     outcome.seconds = 0.5;
@@ -98,7 +104,8 @@ class FakeEvaluator {
     return outcome;
   }
 
-  Measurement Measure(const Task& task, const Mask& mask, const BankReference& bank, const WindowKey& key, int64_t windows, int64_t trained) const {
+  Measurement Measure(const Task& task, const Mask& mask, const BankReference& bank, const WindowKey& key,
+                      int64_t windows, int64_t trained) const {
     Measurement measurement;
     const std::string digest = Digest(task.context.ladder, mask);
     if (options_.infeasible.contains(digest)) {
@@ -118,7 +125,9 @@ class FakeEvaluator {
     }
     const double count = static_cast<double>(windows);
     measurement.fitness = sum / count;
-    if (windows > 1) measurement.standard_error = std::sqrt(std::max(0.0, squares / count - measurement.fitness * measurement.fitness) / (count - 1));
+    if (windows > 1)
+      measurement.standard_error =
+          std::sqrt(std::max(0.0, squares / count - measurement.fitness * measurement.fitness) / (count - 1));
     measurement.loss = 3 + measurement.fitness;
     measurement.scored_tokens = windows * task.context.sequence_length;
     HeadOrders orders;
@@ -131,7 +140,8 @@ class FakeEvaluator {
 
   TaskOutcome Evaluate(const Task& task) const {
     const EvaluateTask& payload = std::get<EvaluateTask>(task.payload);
-    Measurement measurement = Measure(task, payload.mask, payload.bank, payload.score, payload.score_windows, payload.stream.end);
+    Measurement measurement =
+        Measure(task, payload.mask, payload.bank, payload.score, payload.score_windows, payload.stream.end);
     if (!measurement.feasible) return measurement;
     measurement.trained_tokens = payload.stream.end - payload.stream.begin;
     if (payload.measure_perplexity) {
@@ -144,7 +154,8 @@ class FakeEvaluator {
   TaskOutcome Finish(const Task& task) const {
     const FinishTask& payload = std::get<FinishTask>(task.payload);
     FinishOutcome outcome;
-    outcome.measurement = Measure(task, payload.mask, payload.bank, payload.score, payload.score_windows, payload.recovery.tokens);
+    outcome.measurement =
+        Measure(task, payload.mask, payload.bank, payload.score, payload.score_windows, payload.recovery.tokens);
     outcome.measurement.trained_tokens = payload.recovery.tokens;
     outcome.measurement.dense_perplexity = 30;
     outcome.measurement.perplexity = 30 * std::exp(outcome.measurement.fitness);

@@ -1,9 +1,8 @@
 // What may go wrong in a search, and when it stops early.
-#include "coordinator/search/job_program.h"
-
 #include <limits>
 #include <set>
 
+#include "coordinator/search/job_program.h"
 #include "tests/unit/search/search_fixtures.h"
 
 namespace espalier {
@@ -62,7 +61,8 @@ TEST_CASE("JobProgram: task ids are unique over the whole job") {
   spec.phases[0].patience = 100;
   const auto program = MakeProgram(spec, inputs);
   std::set<std::string> ids;
-  for (const Event& event : Drive(program.get(), FakeEvaluator(inputs, {}), FirstWanted(), Never)) CHECK(ids.insert(event.task_id).second);
+  for (const Event& event : Drive(program.get(), FakeEvaluator(inputs, {}), FirstWanted(), Never))
+    CHECK(ids.insert(event.task_id).second);
 }
 
 TEST_CASE("Tell: what is told twice, unknown or untrue is refused and changes nothing") {
@@ -111,7 +111,8 @@ TEST_CASE("Wall-time stop: the running generation is dropped and the play-off de
   const JobInputs inputs = SmallInputs();
   const FakeEvaluator evaluator(inputs, {});
   const auto program = MakeProgram(SmallSpec(10), inputs);
-  Drive(program.get(), evaluator, FirstWanted(), [](const JobProgram& each) { return each.Progress().generation == 3 && each.Progress().stage == 1; });
+  Drive(program.get(), evaluator, FirstWanted(),
+        [](const JobProgram& each) { return each.Progress().generation == 3 && each.Progress().stage == 1; });
   program->TellWallTimeStop();
   CHECK(program->Progress().step == "play_off");
   CHECK(program->Generations().size() == 3);
@@ -165,7 +166,8 @@ TEST_CASE("Patience: generations without a better parent on the select windows e
     REQUIRE(generations.size() < 200);
     REQUIRE(generations.size() > 6);
     CHECK(program->result().stopped_because == "patience");
-    for (size_t i = generations.size() - 6; i < generations.size(); ++i) CHECK(generations[i].parent_digest == generations.back().parent_digest);
+    for (size_t i = generations.size() - 6; i < generations.size(); ++i)
+      CHECK(generations[i].parent_digest == generations.back().parent_digest);
   }
 }
 
@@ -188,7 +190,8 @@ TEST_CASE("Infeasible candidates: they never survive, and when all offspring are
     Drive(program.get(), evaluator, FirstWanted(), Never);
     CHECK(program->result().generations == 2);
     for (const CandidateView& candidate : program->Candidates()) {
-      if (candidate.id.starts_with("p0/g0")) CHECK(candidate.by_stage.at(0).second.infeasible_reason == "three workers died");
+      if (candidate.id.starts_with("p0/g0"))
+        CHECK(candidate.by_stage.at(0).second.infeasible_reason == "three workers died");
     }
   }
   SECTION("measured as such") {
@@ -196,12 +199,14 @@ TEST_CASE("Infeasible candidates: they never survive, and when all offspring are
     const auto program = MakeProgram(SmallSpec(3), inputs);
     Drive(program.get(), evaluator, FirstWanted(), AtStep("search"));
     for (const CandidateView& candidate : program->Candidates()) {
-      if (candidate.id.ends_with("c01") || candidate.id.ends_with("c02")) evaluator.options().infeasible.insert(candidate.mask_digest);
+      if (candidate.id.ends_with("c01") || candidate.id.ends_with("c02"))
+        evaluator.options().infeasible.insert(candidate.mask_digest);
     }
     REQUIRE(evaluator.options().infeasible.size() == 2);
     Drive(program.get(), evaluator, FirstWanted(), Never);
     CHECK_FALSE(program->failure().has_value());
-    for (const GenerationView& generation : program->Generations()) CHECK_FALSE(evaluator.options().infeasible.contains(generation.parent_digest));
+    for (const GenerationView& generation : program->Generations())
+      CHECK_FALSE(evaluator.options().infeasible.contains(generation.parent_digest));
   }
 }
 
@@ -251,7 +256,8 @@ TEST_CASE("Lost artifact: a rebuilt layer that differs makes a new revision, and
     const auto layer = std::get<BankLayerOutcome>(evaluator.Run(program->Wanted().front()));
     Drive(program.get(), evaluator, FirstWanted(), AtStep(step));
     if (std::string(step) == "search") {
-      Drive(program.get(), evaluator, FirstWanted(), [](const JobProgram& each) { return each.Progress().generation == 1 && each.Progress().stage == 1; });
+      Drive(program.get(), evaluator, FirstWanted(),
+            [](const JobProgram& each) { return each.Progress().generation == 1 && each.Progress().stage == 1; });
     }
     const size_t num_generations = program->Generations().size();
     const std::string before = program->Wanted().front().task_id;
@@ -286,7 +292,8 @@ TEST_CASE("Play-off: the result is never worse than the start on the select wind
     std::map<std::string, double> on_select;
     std::string start;
     for (const Event& event : Drive(program.get(), evaluator, FirstWanted(), Never)) {
-      if (event.task_id.starts_with("evaluate/play-off/")) on_select[event.task_id.substr(18)] = std::get<Measurement>(event.outcome).fitness;
+      if (event.task_id.starts_with("evaluate/play-off/"))
+        on_select[event.task_id.substr(18)] = std::get<Measurement>(event.outcome).fitness;
     }
     for (const CandidateView& candidate : program->Candidates()) {
       if (candidate.id == "first-parent") start = candidate.mask_digest.substr(0, 16);

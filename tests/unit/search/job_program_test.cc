@@ -114,7 +114,8 @@ std::map<int, Counted> CountByGeneration(const std::vector<Event>& events) {
   return counted;
 }
 
-TEST_CASE("Token arithmetic: a published generation trains 1.56M tokens, continued 1.08M, with the parent reused 0.88M") {
+TEST_CASE(
+    "Token arithmetic: a published generation trains 1.56M tokens, continued 1.08M, with the parent reused 0.88M") {
   const JobInputs inputs = SmallInputs();
   const FakeEvaluator evaluator(inputs, {});
   JobSpec spec = DarwinLmSpec(4);
@@ -141,10 +142,12 @@ TEST_CASE("Token arithmetic: a published generation trains 1.56M tokens, continu
     CHECK(ResolveJob(spec, inputs)->train_tokens == 2 * (1'080'000 + 880'000));
     CHECK(program->result().trained_tokens == 2 * (1'080'000 + 880'000));
   }
-  CHECK(TokensOfGeneration(Resolved(DarwinLmSpec(1), inputs), 0, false) == GenerationTokens{1'560'000, 16 * 1024 + 8 * 2048 + 4 * 4096 + 3 * 8192, 31});
+  CHECK(TokensOfGeneration(Resolved(DarwinLmSpec(1), inputs), 0, false) ==
+        GenerationTokens{1'560'000, 16 * 1024 + 8 * 2048 + 4 * 4096 + 3 * 8192, 31});
 }
 
-TEST_CASE("Streams: RESTART reads from the start, CONTINUE goes on where the last stage ended, with the same stage ends") {
+TEST_CASE(
+    "Streams: RESTART reads from the start, CONTINUE goes on where the last stage ended, with the same stage ends") {
   const JobInputs inputs = SmallInputs();
   const FakeEvaluator evaluator(inputs, {});
   for (TrainMode mode : {TrainMode::kRestart, TrainMode::kContinue}) {
@@ -175,7 +178,9 @@ TEST_CASE("LiveStates: what may still be resumed, and nothing else") {
   const JobInputs inputs = SmallInputs();
   const FakeEvaluator evaluator(inputs, {});
   const auto program = MakeProgram(SmallSpec(1), inputs);
-  const auto at_stage_1 = [](const JobProgram& each) { return each.Progress().step == "search" && each.Progress().stage == 1; };
+  const auto at_stage_1 = [](const JobProgram& each) {
+    return each.Progress().step == "search" && each.Progress().stage == 1;
+  };
   Drive(program.get(), evaluator, FirstWanted(), at_stage_1);
   CHECK(program->LiveStates().size() == 4);  // retained by the four members once they are done
   std::map<std::string, double> told;
@@ -195,7 +200,8 @@ TEST_CASE("LiveStates: what may still be resumed, and nothing else") {
   REQUIRE(live.size() == 2);
   for (const StateKey& key : live) {
     CHECK(key.position == 4096);
-    CHECK(std::count_if(told.begin(), told.end(), [&](const auto& each) { return each.second < told.at(key.mask_digest); }) < 2);
+    CHECK(std::count_if(told.begin(), told.end(),
+                        [&](const auto& each) { return each.second < told.at(key.mask_digest); }) < 2);
   }
   Drive(program.get(), evaluator, FirstWanted(), Never);
   CHECK(program->LiveStates().empty());

@@ -20,7 +20,9 @@ struct Case {
   int64_t target = 0;
 };
 
-int Pick(KeyedRandom* random, std::initializer_list<int> values) { return *(values.begin() + random->Below(values.size())); }
+int Pick(KeyedRandom* random, std::initializer_list<int> values) {
+  return *(values.begin() + random->Below(values.size()));
+}
 
 Case RandomCase(int64_t seed, int max_layers) {
   KeyedRandom random(static_cast<uint64_t>(seed), "case", {});
@@ -84,13 +86,15 @@ TEST_CASE("Masks: uniform, repaired and mutated ones fit the target and are full
     }
     const MutationWeights weights = {random.Unit(), random.Unit()};
     std::set<std::string> digests = {Digest(test.ladder, uniform)};
-    const auto offspring = DrawOffspring(uniform, test.ladder, test.cost, test.target, weights, static_cast<uint64_t>(seed), 3, 16);
+    const auto offspring =
+        DrawOffspring(uniform, test.ladder, test.cost, test.target, weights, static_cast<uint64_t>(seed), 3, 16);
     for (const Offspring& child : offspring) {
       RequireGood(test, child.mask);
       REQUIRE(child.digest == Digest(test.ladder, child.mask));
       REQUIRE(digests.insert(child.digest).second);
     }
-    const auto again = DrawOffspring(uniform, test.ladder, test.cost, test.target, weights, static_cast<uint64_t>(seed), 3, 16);
+    const auto again =
+        DrawOffspring(uniform, test.ladder, test.cost, test.target, weights, static_cast<uint64_t>(seed), 3, 16);
     REQUIRE(again.size() == offspring.size());
     for (size_t i = 0; i < again.size(); ++i) REQUIRE(again[i].digest == offspring[i].digest);
   }
@@ -144,7 +148,8 @@ TEST_CASE("Mutate: same-kind switches keep each kind's sum of levels, cross-kind
     for (size_t u = 0; u < same.levels.size(); ++u) changed += std::abs(same.levels[u] - parent.levels[u]);
     most_changed = std::max(most_changed, changed);
     const Mask cross = Mutate(parent, test.ladder, {0, 1}, &random);
-    REQUIRE(sum_of(cross, UnitKind::kAttention) + sum_of(cross, UnitKind::kFfn) == sum_of(parent, UnitKind::kAttention) + sum_of(parent, UnitKind::kFfn));
+    REQUIRE(sum_of(cross, UnitKind::kAttention) + sum_of(cross, UnitKind::kFfn) ==
+            sum_of(parent, UnitKind::kAttention) + sum_of(parent, UnitKind::kFfn));
     num_moved += sum_of(cross, UnitKind::kAttention) != sum_of(parent, UnitKind::kAttention);
   }
   CHECK(num_moved > 500);
@@ -222,7 +227,8 @@ Ranked Member(int candidate, const char* digest, double fitness, bool feasible) 
 }
 
 TEST_CASE("Rank: lower is better, ties go by digest, infeasible members are out") {
-  const auto ranked = Rank({Member(0, "c", 0.5, true), Member(1, "a", 0.5, true), Member(2, "b", 0.1, false), Member(3, "d", 0.2, true)});
+  const auto ranked = Rank(
+      {Member(0, "c", 0.5, true), Member(1, "a", 0.5, true), Member(2, "b", 0.1, false), Member(3, "d", 0.2, true)});
   REQUIRE(ranked.size() == 3);
   CHECK(ranked[0].candidate == 3);
   CHECK(ranked[1].candidate == 1);
@@ -230,7 +236,8 @@ TEST_CASE("Rank: lower is better, ties go by digest, infeasible members are out"
 }
 
 TEST_CASE("CanStillSurvive: until enough better members have answered") {
-  const std::vector<Ranked> measured = {Member(0, "a", 0.1, true), Member(1, "b", 0.2, true), Member(2, "c", 0.3, true), Member(3, "d", 0.0, false)};
+  const std::vector<Ranked> measured = {Member(0, "a", 0.1, true), Member(1, "b", 0.2, true), Member(2, "c", 0.3, true),
+                                        Member(3, "d", 0.0, false)};
   CHECK(CanStillSurvive(measured[1], measured, 2));
   CHECK_FALSE(CanStillSurvive(measured[2], measured, 2));
   CHECK_FALSE(CanStillSurvive(measured[3], measured, 2));

@@ -1,8 +1,7 @@
 // What is refused at the door, what is filled in, and what a preview says.
-#include "coordinator/search/job_program.h"
-
 #include <functional>
 
+#include "coordinator/search/job_program.h"
 #include "tests/unit/search/search_fixtures.h"
 
 namespace espalier {
@@ -70,7 +69,8 @@ TEST_CASE("DARWINLM: the published schedule to the letter") {
   const Phase& phase = spec.phases[0];
   CHECK(phase.generations == 200);
   CHECK(phase.offspring == 16);
-  CHECK(phase.stages == std::vector<Stage>{{8, 10'000, 1'024}, {4, 50'000, 2'048}, {2, 100'000, 4'096}, {1, 200'000, 8'192}});
+  CHECK(phase.stages ==
+        std::vector<Stage>{{8, 10'000, 1'024}, {4, 50'000, 2'048}, {2, 100'000, 4'096}, {1, 200'000, 8'192}});
   CHECK(phase.train.loss == Loss::kCrossEntropy);
   CHECK(phase.train.learning_rate == 1e-5);
   CHECK(phase.train.weight_decay == 0.01);
@@ -105,7 +105,8 @@ TEST_CASE("ResolveJob: too few tokens says how many the schedule needs, and with
   JobSpec spec = PresetSpec(Preset::kDarwinLm, DeviceKind::kCpu);
   spec.target.share = 0.6;
   const std::string message = Refusal(spec, TinyInputs(512 * 512, 512));
-  CHECK_THAT(message, Catch::Contains("phases[0].stages[3].train_tokens is 200000") && Catch::Contains("too few tokens"));
+  CHECK_THAT(message,
+             Catch::Contains("phases[0].stages[3].train_tokens is 200000") && Catch::Contains("too few tokens"));
   const size_t at = message.find("at least ");
   REQUIRE(at != std::string::npos);
   const int64_t needed = std::stoll(message.substr(at + 9));
@@ -124,8 +125,14 @@ TEST_CASE("ResolveJob: errors name the field, its value and what is possible") {
     std::vector<const char*> named;
   };
   const std::vector<Bad> all = {
-      {[](JobSpec* s) { s->target = {0, 3935425}; }, {"3935425", "3935424"}},
-      {[](JobSpec* s) { s->target = {0, 1000}; }, {"1000", "786624"}},
+      {[](JobSpec* s) {
+         s->target = {0, 3935425};
+       },
+       {"3935425", "3935424"}},
+      {[](JobSpec* s) {
+         s->target = {0, 1000};
+       },
+       {"1000", "786624"}},
       {[](JobSpec* s) { s->target = {}; }, {"target"}},
       {[](JobSpec* s) { s->sequence_length = 4096; }, {"4096", "1024"}},
       {[](JobSpec* s) { s->sequence_length = -1; }, {"sequence_length is -1"}},
@@ -138,7 +145,8 @@ TEST_CASE("ResolveJob: errors name the field, its value and what is possible") {
       {[](JobSpec* s) { s->phases[0].offspring = 0; }, {"phases[0].offspring is 0"}},
       {[](JobSpec* s) { s->phases[0].generations = 0; }, {"phases[0].generations is 0"}},
       {[](JobSpec* s) { s->phases[0].redraw_every = 0; }, {"phases[0].redraw_every is 0"}},
-      {[](JobSpec* s) { s->phases[0].same_kind_weight = 0, s->phases[0].cross_kind_weight = 0; }, {"cross_kind_weight"}},
+      {[](JobSpec* s) { s->phases[0].same_kind_weight = 0, s->phases[0].cross_kind_weight = 0; },
+       {"cross_kind_weight"}},
       {[](JobSpec* s) { s->phases[0].train.learning_rate = 0; }, {"phases[0].train.learning_rate is 0"}},
       {[](JobSpec* s) { s->phases[0].train.beta2 = 1; }, {"phases[0].train.beta2 is 1"}},
       {[](JobSpec* s) { s->stop.generations = -1; }, {"stop.generations is -1"}},
@@ -152,9 +160,15 @@ TEST_CASE("ResolveJob: errors name the field, its value and what is possible") {
       {[](JobSpec* s) { s->tokens_per_step = 0; }, {"tokens_per_step is 0"}},
       {[](JobSpec* s) { s->cpu_threads = 0; }, {"cpu_threads is 0"}},
       {[](JobSpec* s) { s->ladder.width_multiple = 1000; }, {"ladder.width_multiple is 1000"}},
-      {[](JobSpec* s) { s->runtime = Runtime::kNemotronNas, s->ladder.attention_removed = {0, 3, 6}; }, {"NEMOTRON_NAS", "3"}},
+      {[](JobSpec* s) {
+         s->runtime = Runtime::kNemotronNas, s->ladder.attention_removed = {0, 3, 6};
+       },
+       {"NEMOTRON_NAS", "3"}},
       {[](JobSpec* s) { s->first_parent = FirstParent::kGiven; }, {"given mask", "3935424"}},
-      {[](JobSpec* s) { s->first_parent = FirstParent::kGiven, s->given.removed = {{"ffn[0]", 33}}; }, {"ffn[0]", "33"}},
+      {[](JobSpec* s) {
+         s->first_parent = FirstParent::kGiven, s->given.removed = {{"ffn[0]", 33}};
+       },
+       {"ffn[0]", "33"}},
       {[](JobSpec* s) { s->recovery.tokens = -1; }, {"recovery.tokens is -1"}},
       {[](JobSpec* s) { s->play_off.train.learning_rate = -1; }, {"play_off.train.learning_rate is -1"}},
       {[](JobSpec* s) { s->evaluation_path = "val.npy"; }, {"512"}},
@@ -189,7 +203,8 @@ TEST_CASE("ResolveJob: FLOPs and bytes are budgets as well") {
     const auto program = MakeProgram(spec, inputs);
     Drive(program.get(), FakeEvaluator(inputs, {}), FirstWanted(), Never);
     REQUIRE_FALSE(program->failure().has_value());
-    for (const CandidateView& candidate : program->Candidates()) CHECK(candidate.cost <= ResolveJob(spec, inputs)->target_cost);
+    for (const CandidateView& candidate : program->Candidates())
+      CHECK(candidate.cost <= ResolveJob(spec, inputs)->target_cost);
   }
 }
 

@@ -93,7 +93,9 @@ inline Choose FirstWanted() {
 // As if `workers` worked on the most urgent tasks and any of them could answer first.
 inline Choose AnyOf(size_t workers, uint64_t seed) {
   auto random = std::make_shared<KeyedRandom>(seed, "order", std::initializer_list<int64_t>{});
-  return [random, workers](const std::vector<Task>& wanted) { return static_cast<size_t>(random->Below(std::min(workers, wanted.size()))); };
+  return [random, workers](const std::vector<Task>& wanted) {
+    return static_cast<size_t>(random->Below(std::min(workers, wanted.size())));
+  };
 }
 
 // Answers until the program is finished or `until` says so; what was told is in the events.
@@ -120,16 +122,19 @@ inline std::string Summary(const JobProgram& program) {
   std::string text;
   for (const CandidateView& candidate : program.Candidates()) {
     absl::StrAppend(&text, candidate.id, " ", candidate.mask_digest, candidate.is_parent ? " parent" : "");
-    for (const auto& [stage, measurement] : candidate.by_stage) absl::StrAppend(&text, " ", stage, ":", measurement.fitness);
+    for (const auto& [stage, measurement] : candidate.by_stage)
+      absl::StrAppend(&text, " ", stage, ":", measurement.fitness);
     absl::StrAppend(&text, "\n");
   }
   for (const GenerationView& generation : program.Generations()) {
-    absl::StrAppend(&text, "g", generation.generation, " ", generation.parent_digest, " ", generation.fitness, " ", generation.trained_tokens, " ",
-                    generation.scored_tokens, " ", generation.one_shot_fitness, " ", generation.rank_agreement, "\n");
+    absl::StrAppend(&text, "g", generation.generation, " ", generation.parent_digest, " ", generation.fitness, " ",
+                    generation.trained_tokens, " ", generation.scored_tokens, " ", generation.one_shot_fitness, " ",
+                    generation.rank_agreement, "\n");
   }
   const JobResult& result = program.result();
-  absl::StrAppend(&text, result.mask_digest, " ", result.fitness, " ", result.one_shot_fitness, " ", result.trained_tokens, " ", result.scored_tokens, " ",
-                  result.stopped_because, " ", result.chosen_because);
+  absl::StrAppend(&text, result.mask_digest, " ", result.fitness, " ", result.one_shot_fitness, " ",
+                  result.trained_tokens, " ", result.scored_tokens, " ", result.stopped_because, " ",
+                  result.chosen_because);
   return text;
 }
 

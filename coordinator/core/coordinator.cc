@@ -1,0 +1,126 @@
+#include "coordinator/core/coordinator.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "coordinator/core/enter.h"
+
+namespace espalier {
+
+Coordinator::Coordinator(Parts parts) : parts_(std::move(parts)) {
+  if (parts_.observer == nullptr) parts_.observer = &no_observer_;
+}
+
+absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Open(Parts parts, absl::Time now) {
+  std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(parts)));
+  ESPALIER_RETURN_IF_ERROR(coordinator->Restore(now));
+  return coordinator;
+}
+
+void Coordinator::SetListener(CoordinatorListener* listener) {
+  const std::lock_guard lock(mutex_);
+  listener_ = listener;
+}
+
+void Coordinator::LetTimePass(absl::Time now) {
+  for (const Lease& lease : leases_.Expire(now)) {
+    NoteExpired(lease, absl::StrCat("silent for ", absl::FormatDuration(parts_.options.lease_duration)), now);
+  }
+  for (auto& [id, worker] : workers_.all()) {
+    if (worker.is_waiting) worker.last_seen = now;  // its call is open
+  }
+  for (const std::string& id : workers_.RemoveSilent(now - parts_.options.worker_memory)) {
+    held_.erase(id);
+    parts_.observer->OnWorkerGone(id, "silent for long");
+  }
+  for (auto& [id, job] : jobs_) {
+    const double limit = job->spec.stop.wall_seconds;
+    const bool is_due = limit > 0 && job->record.state == JobState::kRunning && !job->is_wall_time_told &&
+                        job->Elapsed(now) >= absl::Seconds(limit);
+    if (!is_due) continue;
+    EventRecord event;
+    event.kind = EventKind::kWallTimeStop;
+    const absl::Status status = CommitEvent(*job, std::move(event), std::nullopt, now);
+    if (!status.ok()) NoteStoreError("the wall-time stop", status);
+  }
+}
+
+void Coordinator::Settle(absl::Time now) {
+  for (auto& [id, job] : jobs_) {
+    if (!job->is_active()) continue;
+    TakeFromBanks(*job, now);
+    FinishIfDone(*job, now);
+  }
+  GrantLeases(now);
+}
+
+void Coordinator::Deliver(const Notices& notices) {
+  if (listener_ == nullptr) return;
+  if (!notices.workers.empty()) listener_->OnWorkersReady({notices.workers.begin(), notices.workers.end()});
+  if (!notices.jobs.empty()) listener_->OnJobsChanged({notices.jobs.begin(), notices.jobs.end()});
+}
+
+void Coordinator::NoteStoreError(const char* what, const absl::Status& status) {
+  parts_.observer->OnStoreError(what, status);
+  if (status.code() == absl::StatusCode::kAborted) fatal_ = status;
+  if (const absl::Status health = parts_.store->Health(); !health.ok()) fatal_ = health;
+}
+
+void Coordinator::Tick(absl::Time now) {
+  Enter(now, [] { return 0; });
+}
+
+absl::Status Coordinator::Fatal() {
+  const std::lock_guard lock(mutex_);
+  return fatal_;
+}
+
+std::optional<double> Coordinator::EstimateHours(double work) {
+  const std::lock_guard lock(mutex_);
+  if (work_done_ <= 0) return std::nullopt;
+  return work * work_seconds_ / work_done_ / 3600;
+}
+
+CoordinatorSnapshot Coordinator::Snapshot(absl::Time now) {
+  const std::lock_guard lock(mutex_);
+  CoordinatorSnapshot snapshot;
+  snapshot.epoch = parts_.store->epoch();
+  snapshot.store_health = fatal_;
+  for (const auto& [id, job] : jobs_) {
+    ++snapshot.jobs[job->record.state];
+    if (job->record.state != JobState::kRunning || job->program == nullptr) continue;
+    const int leased = static_cast<int>(leases_.OfJob(id).size());
+    snapshot.running.push_back(
+        {id, job->program->Progress(), static_cast<int>(job->queue.size()) - leased, leased});
+  }
+  for (const auto& [id, worker] : workers_.all()) {
+    const int taken = leases_.NumOfWorker(id);
+    const bool is_lost = now - worker.last_seen > parts_.options.lease_duration;
+    if (is_lost) continue;
+    ++(worker.is_draining ? snapshot.workers_draining : taken > 0 ? snapshot.workers_busy : snapshot.workers_idle);
+    snapshot.slots += worker.description.slots;
+    snapshot.slots_taken += taken;
+  }
+  return snapshot;
+}
+
+std::vector<WorkerView> Coordinator::ListWorkers(absl::Time now) {
+  const std::lock_guard lock(mutex_);
+  std::vector<WorkerView> views;
+  for (const auto& [id, worker] : workers_.all()) {
+    WorkerView& view = views.emplace_back();
+    view.worker_id = id;
+    view.description = worker.description;
+    view.is_draining = worker.is_draining;
+    view.silence = worker.is_waiting ? absl::ZeroDuration() : now - worker.last_seen;
+    view.is_lost = view.silence > parts_.options.lease_duration;
+    for (const Lease* lease : leases_.OfWorker(id)) view.activities.push_back({lease->token, lease->progress});
+    view.committed_tasks = worker.committed_tasks;
+    view.failed_tasks = worker.failed_tasks;
+    for (const RetainedState& state : worker.states) view.retained_bytes += state.bytes;
+  }
+  return views;
+}
+
+}  // namespace espalier

@@ -1,0 +1,183 @@
+// The coordinator's core: jobs, workers, leases, and the one lock over them.
+//
+// Decisions. Time enters as an argument, once for each call (Enter); there is no clock inside. What a call changes is
+// durable in the store before it shows anywhere. Everything committed is told to the job's program in the order of the
+// store, so that a restart replays to the same state. Any thread may call; calls that write wait for the store, so the
+// RPC layer calls from its own thread and never from a reaction.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/artifacts/artifact_store.h"
+#include "common/domain/synchronize.h"
+#include "coordinator/core/job_entry.h"
+#include "coordinator/core/observer.h"
+#include "coordinator/core/options.h"
+#include "coordinator/core/views.h"
+#include "coordinator/schedule/lease_table.h"
+#include "coordinator/schedule/worker_table.h"
+#include "coordinator/store/job_store.h"
+
+namespace espalier {
+
+// A checked specification, ready to run.
+struct NewJob {
+  std::string job_id;      // empty: one is made from the request
+  std::string request_id;  // empty: none
+  std::string submitted;   // the specification as sent
+  JobSpec resolved;
+  JobInputs inputs;
+  absl::Time create_time;  // wall clock, shown to people only
+};
+
+// Told after a call, without the lock.
+class CoordinatorListener {
+ public:
+  virtual ~CoordinatorListener() = default;
+  virtual void OnWorkersReady(const std::vector<std::string>& /*worker_ids*/) {}  // waiting calls that have an answer now
+  virtual void OnJobsChanged(const std::vector<std::string>& /*job_ids*/) {}
+};
+
+class Coordinator {
+ public:
+  struct Parts {
+    JobStore* store = nullptr;          // outlives the coordinator, as all of these
+    ArtifactStore* artifacts = nullptr;
+    ProgramFactory programs;
+    CoordinatorObserver* observer = nullptr;
+    CoordinatorOptions options;
+  };
+
+  // Restores every job from the store: programs replayed, open leases with one fresh term.
+  static absl::StatusOr<std::unique_ptr<Coordinator>> Open(Parts parts, absl::Time now);
+
+  void SetListener(CoordinatorListener* listener);
+
+  // kAlreadyExists: the job id is taken, or the request id was used with another specification. The same request again
+  // gives the same job.
+  absl::StatusOr<JobView> CreateJob(absl::Time now, const NewJob& job);
+  // The job of an earlier equal request; nullopt when the request id is new. For asking before the inputs are read.
+  absl::StatusOr<std::optional<JobView>> FindRequest(absl::Time now, const std::string& request_id,
+                                                     const std::string& submitted);
+  absl::StatusOr<JobView> GetJob(absl::Time now, const std::string& job_id);
+  // Newest first, without the long parts.
+  std::vector<JobView> ListJobs(absl::Time now);
+  absl::StatusOr<JobView> CancelJob(absl::Time now, const std::string& job_id);
+  absl::StatusOr<JobView> PauseJob(absl::Time now, const std::string& job_id);
+  absl::StatusOr<JobView> ResumeJob(absl::Time now, const std::string& job_id);
+  absl::Status DeleteJob(absl::Time now, const std::string& job_id);
+  absl::StatusOr<std::vector<CandidateView>> ListCandidates(absl::Time now, const std::string& job_id);
+  std::vector<WorkerView> ListWorkers(absl::Time now);
+
+  struct SyncAnswer {
+    SynchronizeResponse response;
+    // Set: there is nothing to say yet; the call should wait at most this long for OnWorkersReady and then Collect.
+    std::optional<absl::Duration> wait;
+  };
+  // kInvalidArgument, or kFailedPrecondition for another protocol version.
+  absl::StatusOr<SyncAnswer> Synchronize(absl::Time now, const SynchronizeRequest& request);
+  // Ends the wait of a worker with what there is to say. kNotFound for a worker that is not known.
+  absl::StatusOr<SynchronizeResponse> Collect(absl::Time now, const std::string& worker_id);
+  // The waiting call was given up by the worker's side.
+  void StopWaiting(absl::Time now, const std::string& worker_id);
+
+  // Runs what is due; to be called a few times a second.
+  void Tick(absl::Time now);
+
+  // Device hours for `work` (tokens through the model forwards, times its parameters), from the rate of what workers have
+  // done since this coordinator's start; nullopt before they have done anything.
+  std::optional<double> EstimateHours(double work);
+
+  CoordinatorSnapshot Snapshot(absl::Time now);
+  // Not OK when this coordinator must end: another one has taken over, or the store cannot be written any more.
+  absl::Status Fatal();
+
+ private:
+  struct Notices {
+    std::set<std::string> workers;
+    std::set<std::string> jobs;
+  };
+
+  explicit Coordinator(Parts parts);
+  // Every public call runs in here: takes the lock, lets time pass, acts, settles, and tells the listener afterwards.
+  template <typename Action>
+  auto Enter(absl::Time now, const Action& action);
+  void LetTimePass(absl::Time now);
+  void Settle(absl::Time now);
+  void Deliver(const Notices& notices);
+  void NoteStoreError(const char* what, const absl::Status& status);
+  template <typename Write>
+  auto Timed(const Write& write);
+
+  // recover.cc
+  absl::Status Restore(absl::Time now);
+  absl::Status RestoreJob(JobRecord record, absl::Time now);
+  void RestoreAttempts(JobEntry& job, const std::vector<AttemptRecord>& attempts, absl::Time now);
+
+  // jobs.cc
+  absl::StatusOr<JobEntry*> FindJob(const std::string& job_id);
+  absl::StatusOr<JobEntry*> FindWithProgram(const std::string& job_id);
+  absl::Status ChangeState(JobEntry& job, JobState state, const std::string& failure, absl::Time now);
+  void TakeBackLeases(JobEntry& job, const std::string& reason);
+  std::string ChooseJobId(const NewJob& job) const;
+  JobView ViewOf(JobEntry& job, absl::Time now, bool is_brief);
+
+  // synchronize.cc
+  absl::Status CheckRequest(const SynchronizeRequest& request) const;
+  void NoteWorker(const SynchronizeRequest& request, absl::Time now);
+  void RenewHeld(const SynchronizeRequest& request, absl::Time now);
+  bool Readopt(const LeaseToken& token, const std::string& worker_id, absl::Time now);
+  void RemoveWorker(const std::string& worker_id, AttemptEnd end, const std::string& reason);
+  SynchronizeResponse Answer(WorkerEntry& worker);
+  absl::Duration PollTime() const;
+  absl::Duration NextCall(const WorkerEntry& worker, const SynchronizeResponse& response, bool has_waited) const;
+
+  // report.cc
+  std::optional<Verdict> Judge(const std::string& worker_id, const FinishedAttempt& finished, absl::Time now);
+  std::optional<Verdict> JudgeOutcome(JobEntry& job, const std::string& worker_id, const LeaseToken& token,
+                                      const std::string& input_digest, const TaskOutcome& outcome, absl::Time now);
+  std::optional<Verdict> JudgeFailure(JobEntry& job, const std::string& worker_id, const LeaseToken& token,
+                                      const TaskFailure& failure, absl::Time now);
+  absl::Status CommitOutcome(JobEntry& job, const LeaseToken& token, const std::string& input_digest,
+                             const TaskOutcome& outcome, absl::Time now);
+  absl::Status CommitEvent(JobEntry& job, EventRecord event, const std::optional<BankLayerRecord>& bank, absl::Time now);
+  void NoteWork(const JobEntry& job, const TaskOutcome& outcome);
+  void NoteLostArtifact(JobEntry& job, const std::string& digest, absl::Time now);
+  void EndLease(const Lease& lease, AttemptEnd end, const std::string& reason);
+  void NoteExpired(const Lease& lease, const std::string& reason, absl::Time now);
+  void GiveUpIfDue(JobEntry& job, const std::string& task_id, absl::Time now);
+
+  // grant.cc
+  void TakeFromBanks(JobEntry& job, absl::Time now);
+  void GrantLeases(absl::Time now);
+  void Grant(const MatchResult& match, const std::vector<QueuedTask>& queue, absl::Time now);
+  void FinishIfDone(JobEntry& job, absl::Time now);
+  absl::Status StoreResult(JobEntry& job, absl::Time now);
+
+  Parts parts_;
+  CoordinatorObserver no_observer_;
+  std::mutex mutex_;
+  // All below: guarded by mutex_.
+  CoordinatorListener* listener_ = nullptr;
+  std::map<std::string, std::unique_ptr<JobEntry>> jobs_;
+  std::vector<std::string> job_order_;  // by creation
+  LeaseTable leases_;
+  WorkerTable workers_;
+  std::map<std::string, std::vector<LeaseToken>> held_;  // by worker, as it last said
+  Notices notices_;
+  double work_done_ = 0;  // for EstimateHours, and the seconds that it took
+  double work_seconds_ = 0;
+  absl::Status fatal_;
+};
+
+}  // namespace espalier

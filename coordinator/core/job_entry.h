@@ -1,0 +1,85 @@
+// One job inside the core: its record, its program and what was committed. Confined to the coordinator's lock.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "coordinator/core/views.h"
+#include "coordinator/schedule/attempt_log.h"
+#include "coordinator/search/job_program.h"
+#include "coordinator/store/job_store.h"
+
+namespace espalier {
+
+// Makes a job's program; tests put a small one in its place.
+using ProgramFactory = std::function<absl::StatusOr<std::unique_ptr<JobProgram>>(
+    const std::string& job_id, const JobSpec& resolved, const JobInputs& inputs)>;
+
+class JobEntry {
+ public:
+  // Parses the record; the program is made when it is first needed.
+  static absl::StatusOr<std::unique_ptr<JobEntry>> Make(JobRecord record, ProgramFactory factory);
+
+  // A granted attempt, as the store has it.
+  struct Granted {
+    int64_t epoch = 0;
+    std::string worker_id;
+    std::string input_digest;
+  };
+  struct Queued {
+    Task task;
+    std::string input_digest;
+    absl::Time wanted_since;
+    bool is_bank_checked = false;  // the bank manifest had nothing for it
+  };
+
+  // Makes the program and replays what was committed. No-op when there is one.
+  absl::Status EnsureProgram(JobStore& store);
+  // Tells the program a committed event and refreshes the queue.
+  absl::Status Apply(const EventRecord& event, absl::Time now);
+  // What the program wants now, with the time since when.
+  void RefreshQueue(absl::Time now);
+
+  bool is_active() const { return record.state == JobState::kQueued || record.state == JobState::kRunning; }
+  absl::Duration Elapsed(absl::Time now) const;
+  void StartClock(absl::Time now);  // no-op when it runs
+  void StopClock(absl::Time now);
+
+  const Granted* FindGranted(const std::string& task_id, int attempt) const;
+  Queued* FindQueued(const std::string& task_id);
+
+  JobRecord record;
+  JobSpec spec;
+  JobInputs inputs;
+  Ladder ladder;
+  std::unique_ptr<JobProgram> program;
+  std::string replay_error;  // why there is no program
+  int64_t last_sequence = 0;
+  // Task -> the attempt whose outcome was committed; 0 when it was given up or taken over.
+  std::map<std::string, int> told;
+  std::map<std::string, std::map<int, Granted>> granted;
+  AttemptLog attempts;
+  std::vector<std::string> queue_order;  // task ids, most urgent first
+  std::map<std::string, Queued> queue;
+  std::vector<std::string> failed_tasks;
+  std::string waiting_for;
+  std::optional<JobPreview> preview;  // made when it is first shown
+  bool is_wall_time_told = false;
+  int64_t version = 1;
+
+ private:
+  absl::Status Tell(const EventRecord& event);
+
+  ProgramFactory factory_;
+  absl::Time running_since_ = absl::InfinitePast();
+};
+
+}  // namespace espalier

@@ -1,0 +1,14 @@
+// Reads what a job needs to know of its files: config, headers, digests. Slow (it hashes whole checkpoints), so never
+// under the core's lock and never in a reaction.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "common/domain/job.h"
+#include "common/domain/job_inputs.h"
+
+namespace espalier {
+
+// Errors name the field of the specification, the file and what is wrong with it.
+absl::StatusOr<JobInputs> ReadJobInputs(const JobSpec& spec);
+
+}  // namespace espalier

@@ -1,0 +1,227 @@
+// The core's calls about jobs.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/sha256.h"
+#include "common/base/status_macros.h"
+#include "common/wire/record.h"
+#include "coordinator/core/enter.h"
+
+namespace espalier {
+
+absl::StatusOr<JobEntry*> Coordinator::FindJob(const std::string& job_id) {
+  const auto found = jobs_.find(job_id);
+  if (found == jobs_.end()) return absl::NotFoundError(absl::StrCat("there is no job '", job_id, "'"));
+  return found->second.get();
+}
+
+absl::StatusOr<JobEntry*> Coordinator::FindWithProgram(const std::string& job_id) {
+  ESPALIER_ASSIGN_OR_RETURN(JobEntry * job, FindJob(job_id));
+  if (job->replay_error.empty()) ESPALIER_RETURN_IF_ERROR(job->EnsureProgram(*parts_.store));
+  return job;
+}
+
+std::string Coordinator::ChooseJobId(const NewJob& job) const {
+  // Short, and the same for a repeated request; a job without a request id is told apart by its place.
+  for (int i = 0;; ++i) {
+    const std::string seed = absl::StrCat(job.request_id, "/", absl::ToUnixNanos(job.create_time), "/", job_order_.size(),
+                                          "/", parts_.store->epoch(), "/", i);
+    std::string id = absl::StrCat("job-", Sha256Hex(seed).substr(0, 8));
+    if (!jobs_.contains(id)) return id;
+  }
+}
+
+absl::StatusOr<std::optional<JobView>> Coordinator::FindRequest(absl::Time now, const std::string& request_id,
+                                                                const std::string& submitted) {
+  const std::lock_guard lock(mutex_);
+  if (request_id.empty()) return std::nullopt;
+  for (const auto& [id, job] : jobs_) {
+    if (job->record.request_id != request_id) continue;
+    if (job->record.submitted == submitted) return ViewOf(*job, now, false);
+    return absl::AlreadyExistsError(
+        absl::StrCat("request_id: '", request_id, "' was used with another specification, for jobs/", id));
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<JobView> Coordinator::CreateJob(absl::Time now, const NewJob& job) {
+  ESPALIER_ASSIGN_OR_RETURN(const std::optional<JobView> earlier, FindRequest(now, job.request_id, job.submitted));
+  if (earlier.has_value()) return *earlier;
+  return Enter(now, [&]() -> absl::StatusOr<JobView> {
+    JobRecord record;
+    record.job_id = job.job_id.empty() ? ChooseJobId(job) : job.job_id;
+    if (jobs_.contains(record.job_id)) {
+      return absl::AlreadyExistsError(absl::StrCat("job_id: '", record.job_id, "' is taken"));
+    }
+    record.request_id = job.request_id;
+    record.submitted = job.submitted;
+    record.spec = wire::Serialize(job.resolved);
+    record.inputs = wire::Serialize(job.inputs);
+    record.create_time = job.create_time;
+    ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<JobEntry> entry, JobEntry::Make(record, parts_.programs));
+    ESPALIER_ASSIGN_OR_RETURN(entry->program, parts_.programs(record.job_id, entry->spec, entry->inputs));
+    const absl::Status status = Timed([&] { return parts_.store->InsertJob(record); });
+    if (!status.ok()) {
+      NoteStoreError("a new job", status);
+      return status;
+    }
+    entry->RefreshQueue(now);
+    JobEntry& added = *entry;
+    job_order_.push_back(record.job_id);
+    jobs_[record.job_id] = std::move(entry);
+    notices_.jobs.insert(record.job_id);
+    parts_.observer->OnJobState(record.job_id, JobState::kQueued, "created");
+    return ViewOf(added, now, false);
+  });
+}
+
+absl::StatusOr<JobView> Coordinator::GetJob(absl::Time now, const std::string& job_id) {
+  const std::lock_guard lock(mutex_);
+  ESPALIER_ASSIGN_OR_RETURN(JobEntry * job, FindWithProgram(job_id));
+  return ViewOf(*job, now, false);
+}
+
+std::vector<JobView> Coordinator::ListJobs(absl::Time now) {
+  const std::lock_guard lock(mutex_);
+  std::vector<JobView> views;
+  for (auto id = job_order_.rbegin(); id != job_order_.rend(); ++id) views.push_back(ViewOf(*jobs_.at(*id), now, true));
+  return views;
+}
+
+absl::StatusOr<std::vector<CandidateView>> Coordinator::ListCandidates(absl::Time /*now*/, const std::string& job_id) {
+  const std::lock_guard lock(mutex_);
+  ESPALIER_ASSIGN_OR_RETURN(JobEntry * job, FindWithProgram(job_id));
+  if (job->program == nullptr) return absl::FailedPreconditionError(job->replay_error);
+  return job->program->Candidates();
+}
+
+absl::Status Coordinator::ChangeState(JobEntry& job, JobState state, const std::string& failure, absl::Time now) {
+  JobUpdate update;
+  update.state = state;
+  if (!failure.empty()) update.failure = failure;
+  update.elapsed_seconds = absl::ToDoubleSeconds(job.Elapsed(now));
+  const absl::Status status = Timed([&] { return parts_.store->UpdateJob(job.record.job_id, update); });
+  if (!status.ok()) {
+    NoteStoreError("a job's state", status);
+    return status;
+  }
+  job.record.state = state;
+  job.record.failure = failure;
+  if (state == JobState::kRunning) {
+    job.StartClock(now);
+  } else {
+    job.StopClock(now);
+  }
+  job.waiting_for.clear();
+  ++job.version;
+  notices_.jobs.insert(job.record.job_id);
+  parts_.observer->OnJobState(job.record.job_id, state, failure);
+  if (state != JobState::kRunning) TakeBackLeases(job, absl::StrCat("the job is ", Name(state)));
+  job.RefreshQueue(now);
+  return absl::OkStatus();
+}
+
+void Coordinator::TakeBackLeases(JobEntry& job, const std::string& reason) {
+  for (const Lease& lease : leases_.RemoveJob(job.record.job_id)) {
+    EndLease(lease, AttemptEnd::kHandedBack, reason);
+    notices_.workers.insert(lease.worker_id);  // to be told to stop
+  }
+}
+
+namespace {
+
+absl::Status HasEnded(const JobEntry& job) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("job '", job.record.job_id, "' has ended already: it is ", Name(job.record.state)));
+}
+
+}  // namespace
+
+absl::StatusOr<JobView> Coordinator::CancelJob(absl::Time now, const std::string& job_id) {
+  return Enter(now, [&]() -> absl::StatusOr<JobView> {
+    ESPALIER_ASSIGN_OR_RETURN(JobEntry * job, FindJob(job_id));
+    if (job->record.state != JobState::kCancelled) {
+      if (IsFinal(job->record.state)) return HasEnded(*job);
+      ESPALIER_RETURN_IF_ERROR(ChangeState(*job, JobState::kCancelled, "", now));
+    }
+    return ViewOf(*job, now, false);
+  });
+}
+
+absl::StatusOr<JobView> Coordinator::PauseJob(absl::Time now, const std::string& job_id) {
+  return Enter(now, [&]() -> absl::StatusOr<JobView> {
+    ESPALIER_ASSIGN_OR_RETURN(JobEntry * job, FindJob(job_id));
+    if (IsFinal(job->record.state)) return HasEnded(*job);
+    if (job->record.state != JobState::kPaused) {
+      ESPALIER_RETURN_IF_ERROR(ChangeState(*job, JobState::kPaused, "", now));
+    }
+    return ViewOf(*job, now, false);
+  });
+}
+
+absl::StatusOr<JobView> Coordinator::ResumeJob(absl::Time now, const std::string& job_id) {
+  return Enter(now, [&]() -> absl::StatusOr<JobView> {
+    ESPALIER_ASSIGN_OR_RETURN(JobEntry * job, FindJob(job_id));
+    if (IsFinal(job->record.state)) return HasEnded(*job);
+    if (job->record.state == JobState::kPaused) {
+      // Running again when something had been leased before; the first lease makes a queued job a running one.
+      const JobState state = job->record.numerics_class.empty() ? JobState::kQueued : JobState::kRunning;
+      ESPALIER_RETURN_IF_ERROR(ChangeState(*job, state, "", now));
+    }
+    return ViewOf(*job, now, false);
+  });
+}
+
+absl::Status Coordinator::DeleteJob(absl::Time now, const std::string& job_id) {
+  return Enter(now, [&]() -> absl::Status {
+    ESPALIER_ASSIGN_OR_RETURN(JobEntry * job, FindJob(job_id));
+    if (!IsFinal(job->record.state)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("job '", job_id, "' is ", Name(job->record.state), "; cancel it first"));
+    }
+    const absl::Status status = Timed([&] { return parts_.store->DeleteJob(job_id); });
+    if (!status.ok()) {
+      NoteStoreError("deleting a job", status);
+      return status;
+    }
+    jobs_.erase(job_id);
+    std::erase(job_order_, job_id);
+    notices_.jobs.insert(job_id);
+    return absl::OkStatus();
+  });
+}
+
+JobView Coordinator::ViewOf(JobEntry& job, absl::Time now, bool is_brief) {
+  JobView view;
+  view.job_id = job.record.job_id;
+  view.spec = job.spec;
+  view.state = job.record.state;
+  view.failure = job.record.failure;
+  view.elapsed = job.Elapsed(now);
+  view.create_time = job.record.create_time;
+  view.numerics_class = job.record.numerics_class;
+  view.failed_tasks = job.failed_tasks;
+  view.waiting_for = job.waiting_for;
+  view.result_artifact = job.record.result_artifact;
+  view.version = job.version;
+  for (const Lease* lease : leases_.OfJob(job.record.job_id)) {
+    ++view.tasks_running;
+    view.tokens_per_second += lease->progress.tokens_per_second;
+  }
+  if (job.program != nullptr) view.progress = job.program->Progress();
+  if (is_brief) return view;
+  view.ladder = job.ladder;
+  view.inputs = job.inputs;
+  if (!job.preview.has_value()) {
+    absl::StatusOr<JobPreview> preview = ResolveJob(job.spec, job.inputs);
+    job.preview = preview.ok() ? *std::move(preview) : JobPreview{};
+  }
+  view.preview = *job.preview;
+  if (job.program == nullptr) return view;
+  view.generations = job.program->Generations();
+  if (job.record.state == JobState::kSucceeded) view.result = job.program->result();
+  return view;
+}
+
+}  // namespace espalier

@@ -1,0 +1,34 @@
+// What the core tells about itself, for logs and metrics. Called with the core's lock held: must not call back and must
+// not block.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/domain/job.h"
+#include "common/domain/lease_token.h"
+#include "common/domain/task.h"
+#include "coordinator/store/job_store.h"
+
+namespace espalier {
+
+class CoordinatorObserver {
+ public:
+  virtual ~CoordinatorObserver() = default;
+  virtual void OnJobState(const std::string& /*job_id*/, JobState /*state*/, const std::string& /*why*/) {}
+  virtual void OnLeaseGranted(const LeaseToken& /*token*/, const std::string& /*worker_id*/, TaskKind /*kind*/,
+                              const std::string& /*reason*/, absl::Duration /*queued*/) {}
+  virtual void OnLeaseEnded(const LeaseToken& /*token*/, const std::string& /*worker_id*/, AttemptEnd /*end*/,
+                            const std::string& /*reason*/) {}
+  // `ran`: since the lease was granted; zero for an outcome taken over from another job's bank.
+  virtual void OnCommitted(const LeaseToken& /*token*/, const TaskOutcome& /*outcome*/, absl::Duration /*ran*/) {}
+  virtual void OnReportRefused(const LeaseToken& /*token*/, const std::string& /*reason*/) {}
+  virtual void OnTaskGivenUp(const std::string& /*job_id*/, const std::string& /*task_id*/, const std::string& /*why*/) {}
+  virtual void OnWorkerSeen(const std::string& /*worker_id*/, const std::string& /*host_and_device*/) {}
+  virtual void OnWorkerGone(const std::string& /*worker_id*/, const std::string& /*why*/) {}
+  virtual void OnStoreError(const std::string& /*what*/, const absl::Status& /*status*/) {}
+  virtual void OnStoreWrite(absl::Duration /*took*/) {}
+};
+
+}  // namespace espalier

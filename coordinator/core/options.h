@@ -1,0 +1,19 @@
+// What the coordinator's core is given at its start.
+#pragma once
+
+#include "absl/time/time.h"
+#include "coordinator/schedule/matcher.h"
+
+namespace espalier {
+
+struct CoordinatorOptions {
+  // A worker that has not called for so long loses its leases.
+  absl::Duration lease_duration = absl::Seconds(60);
+  // Calls of idle workers wait no longer than this, and no longer than a third of the lease.
+  absl::Duration poll_time = absl::Seconds(30);
+  // Workers silent for so long are forgotten.
+  absl::Duration worker_memory = absl::Minutes(15);
+  MatcherOptions matcher;
+};
+
+}  // namespace espalier

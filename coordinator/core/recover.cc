@@ -1,0 +1,66 @@
+// What the core does at its start: everything comes back from the store.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "coordinator/core/enter.h"
+
+namespace espalier {
+
+absl::Status Coordinator::Restore(absl::Time now) {
+  ESPALIER_ASSIGN_OR_RETURN(std::vector<JobRecord> records, parts_.store->LoadJobs());
+  for (JobRecord& record : records) ESPALIER_RETURN_IF_ERROR(RestoreJob(std::move(record), now));
+  Settle(now);
+  return absl::OkStatus();
+}
+
+absl::Status Coordinator::RestoreJob(JobRecord record, absl::Time now) {
+  const std::string job_id = record.job_id;
+  absl::StatusOr<std::unique_ptr<JobEntry>> entry = JobEntry::Make(std::move(record), parts_.programs);
+  if (!entry.ok()) {
+    return absl::Status(entry.status().code(), absl::StrCat("job '", job_id, "': ", entry.status().message()));
+  }
+  JobEntry& job = **entry;
+  job_order_.push_back(job_id);
+  jobs_[job_id] = *std::move(entry);
+  if (IsFinal(job.record.state)) return absl::OkStatus();  // its program is made when somebody asks
+
+  if (const absl::Status status = job.EnsureProgram(*parts_.store); !status.ok()) {
+    if (status.code() == absl::StatusCode::kDataLoss) return status;
+    // Of another version's making: kept as it is in the store, shown as failed, not run.
+    job.record.state = JobState::kFailed;
+    job.record.failure = absl::StrCat(status.message());
+    parts_.observer->OnJobState(job_id, JobState::kFailed, job.record.failure);
+    return absl::OkStatus();
+  }
+  job.RefreshQueue(now);
+  ESPALIER_ASSIGN_OR_RETURN(const std::vector<AttemptRecord> attempts, parts_.store->LoadAttempts(job_id));
+  RestoreAttempts(job, attempts, now);
+  if (job.record.state == JobState::kRunning) job.StartClock(now);
+  return absl::OkStatus();
+}
+
+void Coordinator::RestoreAttempts(JobEntry& job, const std::vector<AttemptRecord>& attempts, absl::Time now) {
+  for (const AttemptRecord& attempt : attempts) {
+    const std::string& task_id = attempt.token.task_id;
+    job.attempts.NoteGranted(task_id, attempt.token.attempt);
+    job.granted[task_id][attempt.token.attempt] = {attempt.token.epoch, attempt.worker_id, attempt.input_digest};
+    if (job.told.contains(task_id)) continue;
+    if (attempt.end == AttemptEnd::kFailed) job.attempts.NoteFailed(task_id, attempt.worker_id, attempt.reason);
+    if (attempt.end == AttemptEnd::kExpired) job.attempts.NoteExpired(task_id, attempt.worker_id, attempt.reason);
+    if (attempt.end != AttemptEnd::kOpen) continue;
+    const JobEntry::Queued* queued = job.FindQueued(task_id);
+    const bool is_wanted = job.is_active() && queued != nullptr && queued->input_digest == attempt.input_digest;
+    if (!is_wanted || leases_.FindTask(job.record.job_id, task_id) != nullptr) continue;
+    Lease lease;
+    lease.token = attempt.token;
+    lease.worker_id = attempt.worker_id;
+    lease.input_digest = attempt.input_digest;
+    lease.granted_at = now;
+    lease.expires_at = now + parts_.options.lease_duration;  // one fresh term, whatever was left of the old one
+    lease.is_held = true;  // only its worker knows; it is not offered again
+    leases_.Grant(std::move(lease));
+  }
+}
+
+}  // namespace espalier

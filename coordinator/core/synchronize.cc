@@ -1,0 +1,215 @@
+// The core's side of the worker protocol.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "coordinator/core/enter.h"
+
+namespace espalier {
+namespace {
+
+constexpr size_t kMaxWorkerIdBytes = 80;
+// Live states are told to a worker whole, so that a state made while its call was under way is not dropped.
+constexpr size_t kMaxKeepStates = 4096;
+
+bool Contains(const std::vector<LeaseToken>& tokens, const LeaseToken& token) {
+  return std::find(tokens.begin(), tokens.end(), token) != tokens.end();
+}
+
+}  // namespace
+
+absl::Status Coordinator::CheckRequest(const SynchronizeRequest& request) const {
+  if (request.worker_id.empty() || request.worker_id.size() > kMaxWorkerIdBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("worker_id: ", request.worker_id.size(), " bytes; 1 to ", kMaxWorkerIdBytes, " are allowed"));
+  }
+  if (request.departure == Departure::kDied) return absl::OkStatus();
+  if (request.description.protocol_version != kWorkerProtocolVersion) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "this worker speaks version ", request.description.protocol_version, " of the worker protocol, the coordinator needs ",
+        kWorkerProtocolVersion, "; install the worker of the coordinator's release"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Duration Coordinator::PollTime() const {
+  return std::min(parts_.options.poll_time, parts_.options.lease_duration / 3);
+}
+
+void Coordinator::NoteWorker(const SynchronizeRequest& request, absl::Time now) {
+  const bool is_new = workers_.Find(request.worker_id) == nullptr;
+  WorkerEntry& worker = workers_.Note(request.worker_id, now);
+  worker.description = request.description;
+  worker.is_draining = request.draining || request.departure != Departure::kNone;
+  worker.states = request.states;
+  worker.is_waiting = false;
+  std::vector<LeaseToken>& held = held_[request.worker_id];
+  held.clear();
+  for (const HeldLease& lease : request.held) held.push_back(lease.token);
+  if (is_new) {
+    parts_.observer->OnWorkerSeen(request.worker_id, absl::StrCat(request.description.host_name, ", ",
+                                                                  request.description.device_name, ", ",
+                                                                  request.description.numerics_class));
+  }
+}
+
+bool Coordinator::Readopt(const LeaseToken& token, const std::string& worker_id, absl::Time now) {
+  const auto found = jobs_.find(token.job_id);
+  if (found == jobs_.end() || !found->second->is_active()) return false;
+  JobEntry& job = *found->second;
+  const JobEntry::Granted* granted = job.FindGranted(token.task_id, token.attempt);
+  const JobEntry::Queued* queued = job.FindQueued(token.task_id);
+  if (granted == nullptr || queued == nullptr || granted->epoch != token.epoch || granted->worker_id != worker_id ||
+      granted->input_digest != queued->input_digest || leases_.FindTask(token.job_id, token.task_id) != nullptr) {
+    return false;
+  }
+  Lease lease;
+  lease.token = token;
+  lease.worker_id = worker_id;
+  lease.input_digest = granted->input_digest;
+  lease.granted_at = now;
+  leases_.Grant(std::move(lease));
+  return true;
+}
+
+void Coordinator::RenewHeld(const SynchronizeRequest& request, absl::Time now) {
+  const absl::Time expires_at = now + parts_.options.lease_duration;
+  leases_.RenewAllOf(request.worker_id, expires_at);
+  for (const HeldLease& held : request.held) {
+    const Lease* lease = leases_.Find(held.token);
+    // Silent for longer than its lease, but nobody else has begun: it goes on.
+    if (lease == nullptr && Readopt(held.token, request.worker_id, now)) lease = leases_.Find(held.token);
+    if (lease == nullptr || lease->worker_id != request.worker_id) continue;
+    leases_.Renew(held.token, expires_at, held.progress);
+    if (const auto job = jobs_.find(held.token.job_id); job != jobs_.end()) {
+      ++job->second->version;
+      notices_.jobs.insert(held.token.job_id);
+    }
+  }
+}
+
+void Coordinator::RemoveWorker(const std::string& worker_id, AttemptEnd end, const std::string& reason) {
+  for (const Lease& lease : leases_.RemoveWorker(worker_id)) {
+    if (end == AttemptEnd::kExpired) {
+      NoteExpired(lease, reason, workers_.Find(worker_id) == nullptr ? lease.granted_at : workers_.Find(worker_id)->last_seen);
+    } else {
+      EndLease(lease, end, reason);
+    }
+  }
+  if (workers_.Find(worker_id) != nullptr) parts_.observer->OnWorkerGone(worker_id, reason);
+  workers_.Remove(worker_id);
+  held_.erase(worker_id);
+}
+
+absl::StatusOr<Coordinator::SyncAnswer> Coordinator::Synchronize(absl::Time now, const SynchronizeRequest& request) {
+  std::vector<Verdict> verdicts;
+  const absl::Status status = Enter(now, [&]() -> absl::Status {
+    ESPALIER_RETURN_IF_ERROR(CheckRequest(request));
+    if (request.departure == Departure::kDied) {
+      RemoveWorker(request.worker_id, AttemptEnd::kExpired, "its process died");
+      return absl::OkStatus();
+    }
+    NoteWorker(request, now);
+    RenewHeld(request, now);
+    for (const FinishedAttempt& finished : request.finished) {
+      if (std::optional<Verdict> verdict = Judge(request.worker_id, finished, now)) verdicts.push_back(*std::move(verdict));
+    }
+    if (request.departure == Departure::kLeaves) {
+      RemoveWorker(request.worker_id, AttemptEnd::kHandedBack, "the worker leaves");
+    } else {
+      workers_.Find(request.worker_id)->is_waiting = !request.draining;
+    }
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+
+  const std::lock_guard lock(mutex_);
+  SyncAnswer answer;
+  WorkerEntry* worker = workers_.Find(request.worker_id);
+  if (worker == nullptr) {  // gone with this call
+    answer.response.verdicts = std::move(verdicts);
+    answer.response.lease_duration = parts_.options.lease_duration;
+    answer.response.poll_time = PollTime();
+    answer.response.epoch = parts_.store->epoch();
+    return answer;
+  }
+  const bool was_ready = worker->is_waiting;
+  answer.response = Answer(*worker);
+  const bool has_all_verdicts = verdicts.size() == request.finished.size();
+  answer.response.verdicts = std::move(verdicts);
+  const bool has_news = !answer.response.grants.empty() || !answer.response.stop.empty() || !request.finished.empty();
+  const bool was_ready_to_wait = request.max_wait > absl::ZeroDuration();
+  if (!has_news && was_ready_to_wait && was_ready) {
+    answer.wait = std::min(request.max_wait, PollTime());
+    worker->is_waiting = true;
+    return answer;
+  }
+  // A call that did not want to wait and heard nothing new is not repeated at once.
+  answer.response.next_call = NextCall(*worker, answer.response, has_all_verdicts && (has_news || was_ready_to_wait));
+  return answer;
+}
+
+SynchronizeResponse Coordinator::Answer(WorkerEntry& worker) {
+  worker.is_waiting = false;
+  SynchronizeResponse response;
+  const std::vector<LeaseToken>& held = held_[worker.worker_id];
+  std::vector<StateKey> keep;
+  for (const Lease* lease : leases_.OfWorker(worker.worker_id)) {
+    const JobEntry::Queued* queued = jobs_.at(lease->token.job_id)->FindQueued(lease->token.task_id);
+    if (queued == nullptr) continue;
+    if (const auto* evaluate = std::get_if<EvaluateTask>(&queued->task.payload); evaluate && evaluate->retain) {
+      keep.push_back(*evaluate->retain);
+    }
+    if (!Contains(held, lease->token)) response.grants.push_back({lease->token, queued->task});
+  }
+  for (const LeaseToken& token : held) {
+    const Lease* lease = leases_.Find(token);
+    if (lease == nullptr || lease->worker_id != worker.worker_id) response.stop.push_back(token);
+  }
+  for (const auto& [id, job] : jobs_) {
+    if (IsFinal(job->record.state) || job->program == nullptr) continue;
+    for (StateKey& key : job->program->LiveStates()) keep.push_back(std::move(key));
+  }
+  std::sort(keep.begin(), keep.end());
+  keep.erase(std::unique(keep.begin(), keep.end()), keep.end());
+  if (keep.size() > kMaxKeepStates) {
+    std::erase_if(keep, [&](const StateKey& key) { return !worker.Retains(key); });
+  }
+  response.keep_states = std::move(keep);
+  response.lease_duration = parts_.options.lease_duration;
+  response.poll_time = PollTime();
+  response.epoch = parts_.store->epoch();
+  response.next_call = NextCall(worker, response, true);
+  return response;
+}
+
+absl::Duration Coordinator::NextCall(const WorkerEntry& worker, const SynchronizeResponse& response,
+                                     bool is_all_said) const {
+  // While the store refuses a report there is no verdict; the worker repeats it, but not in a tight loop.
+  const absl::Duration pause = std::min(absl::Seconds(1), parts_.options.lease_duration / 3);
+  if (!is_all_said) return pause;
+  const int taken = leases_.NumOfWorker(worker.worker_id);
+  const bool has_free_slot = taken < worker.description.slots && !worker.is_draining;
+  if (has_free_slot || !response.stop.empty()) return absl::ZeroDuration();
+  return taken > 0 ? std::min(absl::Seconds(5), PollTime()) : pause;
+}
+
+absl::StatusOr<SynchronizeResponse> Coordinator::Collect(absl::Time now, const std::string& worker_id) {
+  const std::lock_guard lock(mutex_);
+  WorkerEntry* worker = workers_.Find(worker_id);
+  if (worker == nullptr) return absl::NotFoundError(absl::StrCat("worker '", worker_id, "' is not known; call again"));
+  worker->last_seen = now;
+  leases_.RenewAllOf(worker_id, now + parts_.options.lease_duration);
+  return Answer(*worker);
+}
+
+void Coordinator::StopWaiting(absl::Time now, const std::string& worker_id) {
+  const std::lock_guard lock(mutex_);
+  WorkerEntry* worker = workers_.Find(worker_id);
+  if (worker == nullptr) return;
+  worker->is_waiting = false;
+  worker->last_seen = now;
+}
+
+}  // namespace espalier

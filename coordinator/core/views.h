@@ -1,0 +1,75 @@
+// What the core shows of jobs and workers: copies, made under its lock and then free of it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/domain/synchronize.h"
+#include "coordinator/search/job_program.h"
+#include "coordinator/store/job_store.h"
+
+namespace espalier {
+
+struct JobView {
+  std::string job_id;
+  JobSpec spec;
+  JobState state = JobState::kQueued;
+  std::string failure;
+  JobProgress progress;
+  int tasks_running = 0;
+  double tokens_per_second = 0;
+  absl::Duration elapsed;
+  std::vector<GenerationView> generations;  // not in lists
+  std::optional<JobResult> result;          // not in lists
+  Ladder ladder;                            // not in lists
+  JobInputs inputs;                         // not in lists
+  JobPreview preview;                       // not in lists
+  absl::Time create_time;
+  std::string numerics_class;
+  std::vector<std::string> failed_tasks;
+  std::string waiting_for;  // why nothing of it can be given away
+  std::string result_artifact;
+  int64_t version = 0;  // rises with every change
+};
+
+struct WorkerActivity {
+  LeaseToken token;
+  TaskProgress progress;
+};
+
+struct WorkerView {
+  std::string worker_id;
+  WorkerDescription description;
+  bool is_draining = false;
+  bool is_lost = false;
+  std::vector<WorkerActivity> activities;
+  absl::Duration silence;
+  int64_t committed_tasks = 0;
+  int64_t failed_tasks = 0;
+  int64_t retained_bytes = 0;
+};
+
+// Numbers for metrics.
+struct CoordinatorSnapshot {
+  int64_t epoch = 0;
+  std::map<JobState, int> jobs;
+  struct RunningJob {
+    std::string job_id;
+    JobProgress progress;
+    int tasks_queued = 0;
+    int tasks_leased = 0;
+  };
+  std::vector<RunningJob> running;
+  int workers_idle = 0;
+  int workers_busy = 0;
+  int workers_draining = 0;
+  int slots = 0;
+  int slots_taken = 0;
+  absl::Status store_health;
+};
+
+}  // namespace espalier

@@ -1,0 +1,116 @@
+#include "coordinator/rpc/address.h"
+
+#include <netdb.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/files.h"
+
+namespace espalier {
+namespace {
+
+constexpr char kUnix[] = "unix:";
+
+bool SomebodyAnswers(const sockaddr_un& address) {
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const bool answers = ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+  ::close(fd);
+  return answers;
+}
+
+absl::Status PrepareUnix(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) {
+    return absl::InvalidArgumentError(absl::StrCat("--listen: the socket path '", path, "' is longer than ",
+                                                   sizeof(address.sun_path) - 1, " bytes; name a shorter one"));
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  struct stat info;
+  if (::lstat(path.c_str(), &info) != 0) return absl::OkStatus();
+  if (!S_ISSOCK(info.st_mode)) {
+    return absl::FailedPreconditionError(absl::StrCat("--listen: '", path, "' exists and is no socket"));
+  }
+  if (SomebodyAnswers(address)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--listen: another process listens on '", path, "'; stop it or name another path"));
+  }
+  if (::unlink(path.c_str()) != 0) return ErrnoStatus("cannot remove the old socket", path);
+  return absl::OkStatus();
+}
+
+absl::Status PrepareTcp(const ListenAddress& address) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  const std::string port = std::to_string(address.port);
+  if (const int error = ::getaddrinfo(address.host.c_str(), port.c_str(), &hints, &found); error != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("--listen: '", address.host, "': ", ::gai_strerror(error)));
+  }
+  absl::Status status;
+  const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int reuse = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
+  if (fd < 0 || ::bind(fd, found->ai_addr, found->ai_addrlen) != 0) {
+    status = absl::FailedPreconditionError(absl::StrCat("--listen: cannot listen on ", address.ToText(), ": ",
+                                                        std::strerror(errno), "; name another address or port"));
+  }
+  if (fd >= 0) ::close(fd);
+  ::freeaddrinfo(found);
+  return status;
+}
+
+}  // namespace
+
+bool ListenAddress::is_loopback() const {
+  return is_unix || host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
+}
+
+std::string ListenAddress::ToText() const {
+  if (is_unix) return absl::StrCat(kUnix, path);
+  const bool is_v6 = host.find(':') != std::string::npos;
+  return is_v6 ? absl::StrCat("[", host, "]:", port) : absl::StrCat(host, ":", port);
+}
+
+absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text) {
+  ListenAddress address;
+  if (text.rfind(kUnix, 0) == 0) {
+    address.is_unix = true;
+    address.path = text.substr(sizeof(kUnix) - 1);
+    if (!address.path.empty()) return address;
+  }
+  const size_t colon = text.rfind(':');
+  if (!address.is_unix && colon != std::string::npos && colon > 0) {
+    address.host = text.substr(0, colon);
+    if (address.host.front() == '[' && address.host.back() == ']') address.host = address.host.substr(1, colon - 2);
+    int port = -1;
+    if (absl::SimpleAtoi(text.substr(colon + 1), &port) && port >= 0 && port <= 65535 && !address.host.empty()) {
+      address.port = port;
+      return address;
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat("'", text, "' is neither unix:PATH nor HOST:PORT"));
+}
+
+absl::Status CheckExposure(const ListenAddress& address, bool is_insecure_allowed) {
+  if (address.is_loopback() || is_insecure_allowed) return absl::OkStatus();
+  return absl::PermissionDeniedError(absl::StrCat(
+      "--listen: ", address.ToText(),
+      " can be reached from other machines, and this version does not speak TLS yet. Listen on a Unix socket or on "
+      "127.0.0.1 (and reach it through ssh), or say --insecure if the network is trusted"));
+}
+
+absl::Status PrepareAddress(const ListenAddress& address) {
+  return address.is_unix ? PrepareUnix(address.path) : PrepareTcp(address);
+}
+
+}  // namespace espalier

@@ -1,0 +1,204 @@
+#include "coordinator/rpc/search_service.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/status_macros.h"
+#include "common/wire/job_conversion.h"
+#include "common/wire/names.h"
+#include "coordinator/core/job_reader.h"
+#include "coordinator/rpc/artifact_reactors.h"
+#include "coordinator/rpc/pages.h"
+#include "coordinator/rpc/unary.h"
+#include "coordinator/rpc/view_conversion.h"
+
+namespace espalier {
+namespace {
+
+constexpr size_t kMaxRequestIdBytes = 200;
+
+absl::Status CheckCreate(const v1::CreateJobRequest& request) {
+  if (!request.has_spec()) return absl::InvalidArgumentError("spec: is required");
+  if (!request.job_id().empty()) ESPALIER_RETURN_IF_ERROR(wire::CheckJobId(request.job_id()));
+  if (request.request_id().size() > kMaxRequestIdBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("request_id: longer than ", kMaxRequestIdBytes, " bytes"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* SearchServiceImpl::CreateJob(grpc::CallbackServerContext* context,
+                                                       const v1::CreateJobRequest* request,
+                                                       v1::CreateJobResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  absl::Status status = parts_.gate->Check(*context);
+  if (status.ok()) status = CheckCreate(*request);
+  if (!status.ok()) {
+    reactor->Finish(ToGrpc(status));
+    return reactor;
+  }
+  parts_.readers->Post([this, request, response, reactor] { Prepare(*request, response, reactor); });
+  return reactor;
+}
+
+void SearchServiceImpl::Prepare(const v1::CreateJobRequest& request, v1::CreateJobResponse* response,
+                                grpc::ServerUnaryReactor* reactor) {
+  NewJob job;
+  job.job_id = request.job_id();
+  job.request_id = request.request_id();
+  job.submitted = request.spec().SerializeAsString();
+  job.create_time = absl::Now();
+  // A repeated request gets its job without reading the files again, even when they are gone by now.
+  const auto earlier = parts_.coordinator->FindRequest(parts_.clock->Now(), job.request_id, job.submitted);
+  if (!earlier.ok()) return reactor->Finish(ToGrpc(earlier.status()));
+  if (earlier->has_value() && !request.validate_only()) {
+    *response->mutable_job() = ToProto(**earlier);
+    return reactor->Finish(grpc::Status::OK);
+  }
+  const absl::StatusOr<JobSpec> spec = wire::FromUser(request.spec());
+  if (!spec.ok()) return reactor->Finish(ToGrpc(spec.status()));
+  absl::StatusOr<JobInputs> inputs = ReadJobInputs(*spec);
+  if (!inputs.ok()) return reactor->Finish(ToGrpc(inputs.status()));
+  const absl::StatusOr<JobPreview> preview = ResolveJob(*spec, *inputs);
+  if (!preview.ok()) return reactor->Finish(ToGrpc(preview.status()));
+  if (request.validate_only()) {
+    v1::Job& answer = *response->mutable_job();
+    *answer.mutable_spec() = wire::ToProto(preview->resolved);
+    *answer.mutable_preview() = ToProto(*preview);
+    const double work = static_cast<double>(preview->train_tokens) * 3 + static_cast<double>(preview->score_tokens);
+    if (const auto hours = parts_.coordinator->EstimateHours(work * static_cast<double>(preview->dense_parameters))) {
+      answer.mutable_preview()->set_estimated_device_hours(*hours);
+    }
+    return reactor->Finish(grpc::Status::OK);
+  }
+  job.resolved = preview->resolved;
+  job.inputs = *std::move(inputs);
+  parts_.main->Post([this, job = std::move(job), response, reactor] {
+    const absl::StatusOr<JobView> view = parts_.coordinator->CreateJob(parts_.clock->Now(), job);
+    if (view.ok()) *response->mutable_job() = ToProto(*view);
+    reactor->Finish(ToGrpc(view.status()));
+  });
+}
+
+grpc::ServerUnaryReactor* SearchServiceImpl::OnJob(grpc::CallbackServerContext* context, const std::string& name,
+                                                   JobCall call, v1::Job* response) {
+  return Unary(context, *parts_.gate, *parts_.main, [this, &name, call, response]() -> absl::Status {
+    ESPALIER_ASSIGN_OR_RETURN(const std::string job_id, wire::ParseJobName(name));
+    ESPALIER_ASSIGN_OR_RETURN(const JobView view, (parts_.coordinator->*call)(parts_.clock->Now(), job_id));
+    *response = ToProto(view);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* SearchServiceImpl::GetJob(grpc::CallbackServerContext* context,
+                                                    const v1::GetJobRequest* request, v1::Job* response) {
+  return OnJob(context, request->name(), &Coordinator::GetJob, response);
+}
+
+grpc::ServerUnaryReactor* SearchServiceImpl::CancelJob(grpc::CallbackServerContext* context,
+                                                       const v1::CancelJobRequest* request, v1::Job* response) {
+  return OnJob(context, request->name(), &Coordinator::CancelJob, response);
+}
+
+grpc::ServerUnaryReactor* SearchServiceImpl::PauseJob(grpc::CallbackServerContext* context,
+                                                      const v1::PauseJobRequest* request, v1::Job* response) {
+  return OnJob(context, request->name(), &Coordinator::PauseJob, response);
+}
+
+grpc::ServerUnaryReactor* SearchServiceImpl::ResumeJob(grpc::CallbackServerContext* context,
+                                                       const v1::ResumeJobRequest* request, v1::Job* response) {
+  return OnJob(context, request->name(), &Coordinator::ResumeJob, response);
+}
+
+grpc::ServerUnaryReactor* SearchServiceImpl::DeleteJob(grpc::CallbackServerContext* context,
+                                                       const v1::DeleteJobRequest* request,
+                                                       google::protobuf::Empty* /*response*/) {
+  return Unary(context, *parts_.gate, *parts_.main, [this, request]() -> absl::Status {
+    ESPALIER_ASSIGN_OR_RETURN(const std::string job_id, wire::ParseJobName(request->name()));
+    return parts_.coordinator->DeleteJob(parts_.clock->Now(), job_id);
+  });
+}
+
+grpc::ServerUnaryReactor* SearchServiceImpl::ListJobs(grpc::CallbackServerContext* context,
+                                                      const v1::ListJobsRequest* request,
+                                                      v1::ListJobsResponse* response) {
+  return Unary(context, *parts_.gate, *parts_.main, [this, request, response]() -> absl::Status {
+    const std::vector<JobView> views = parts_.coordinator->ListJobs(parts_.clock->Now());
+    ESPALIER_ASSIGN_OR_RETURN(const Page page, PageOf(views.size(), request->page_size(), request->page_token(), 50, 1000));
+    for (size_t i = page.begin; i < page.end; ++i) *response->add_jobs() = ToProto(views[i]);
+    response->set_next_page_token(page.next_token);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* SearchServiceImpl::ListCandidates(grpc::CallbackServerContext* context,
+                                                            const v1::ListCandidatesRequest* request,
+                                                            v1::ListCandidatesResponse* response) {
+  return Unary(context, *parts_.gate, *parts_.main, [this, request, response]() -> absl::Status {
+    ESPALIER_ASSIGN_OR_RETURN(const std::string job_id, wire::ParseJobName(request->parent()));
+    ESPALIER_ASSIGN_OR_RETURN(const std::vector<CandidateView> views,
+                              parts_.coordinator->ListCandidates(parts_.clock->Now(), job_id));
+    ESPALIER_ASSIGN_OR_RETURN(const Page page,
+                              PageOf(views.size(), request->page_size(), request->page_token(), 100, 1000));
+    for (size_t i = page.begin; i < page.end; ++i) {
+      *response->add_candidates() = ToProto(job_id, views[i], request->brief());
+    }
+    response->set_next_page_token(page.next_token);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* SearchServiceImpl::GetCandidate(grpc::CallbackServerContext* context,
+                                                          const v1::GetCandidateRequest* request,
+                                                          v1::Candidate* response) {
+  return Unary(context, *parts_.gate, *parts_.main, [this, request, response]() -> absl::Status {
+    ESPALIER_ASSIGN_OR_RETURN(const wire::CandidatePath path, wire::ParseCandidateName(request->name()));
+    ESPALIER_ASSIGN_OR_RETURN(const std::vector<CandidateView> views,
+                              parts_.coordinator->ListCandidates(parts_.clock->Now(), path.job_id));
+    for (const CandidateView& view : views) {
+      if (wire::CandidateName(path.job_id, view.id) != request->name()) continue;
+      *response = ToProto(path.job_id, view, false);
+      return absl::OkStatus();
+    }
+    return absl::NotFoundError(absl::StrCat("there is no candidate '", path.candidate, "' in job '", path.job_id, "'"));
+  });
+}
+
+grpc::ServerUnaryReactor* SearchServiceImpl::ListWorkers(grpc::CallbackServerContext* context,
+                                                         const v1::ListWorkersRequest* request,
+                                                         v1::ListWorkersResponse* response) {
+  return Unary(context, *parts_.gate, *parts_.main, [this, request, response]() -> absl::Status {
+    const std::vector<WorkerView> views = parts_.coordinator->ListWorkers(parts_.clock->Now());
+    ESPALIER_ASSIGN_OR_RETURN(const Page page,
+                              PageOf(views.size(), request->page_size(), request->page_token(), 100, 1000));
+    for (size_t i = page.begin; i < page.end; ++i) *response->add_workers() = ToProto(views[i]);
+    response->set_next_page_token(page.next_token);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerWriteReactor<v1::WatchJobResponse>* SearchServiceImpl::WatchJob(grpc::CallbackServerContext* context,
+                                                                            const v1::WatchJobRequest* request) {
+  absl::Status status = parts_.gate->Check(*context);
+  const absl::StatusOr<std::string> job_id = wire::ParseJobName(request->name());
+  if (status.ok()) status = job_id.status();
+  return parts_.watches->Start(status, job_id.ok() ? *job_id : "");
+}
+
+grpc::ServerWriteReactor<v1::ReadArtifactResponse>* SearchServiceImpl::ReadArtifact(
+    grpc::CallbackServerContext* context, const v1::ReadArtifactRequest* request) {
+  return StartArtifactRead(parts_.gate->Check(*context), *request, parts_.artifacts, parts_.readers);
+}
+
+grpc::ServerReadReactor<v1::UploadArtifactRequest>* SearchServiceImpl::UploadArtifact(
+    grpc::CallbackServerContext* context, v1::UploadArtifactResponse* response) {
+  UploadLimits limits;
+  limits.upload_folder = parts_.upload_folder;
+  limits.artifact_folder = parts_.artifact_folder;
+  limits.max_bytes = parts_.max_upload_bytes;
+  return StartArtifactUpload(parts_.gate->Check(*context), std::move(limits), response, parts_.artifacts, parts_.readers);
+}
+
+}  // namespace espalier

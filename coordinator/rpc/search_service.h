@@ -1,0 +1,70 @@
+// SearchService: message in, call of the core, message out. Every call leaves gRPC's threads at once.
+#pragma once
+
+#include <string>
+
+#include "common/artifacts/artifact_store.h"
+#include "coordinator/core/coordinator.h"
+#include "coordinator/rpc/executor.h"
+#include "coordinator/rpc/gate.h"
+#include "coordinator/rpc/watch_registry.h"
+#include "espalier/v1/search_service.grpc.pb.h"
+
+namespace espalier {
+
+struct SearchServiceParts {
+  Coordinator* coordinator = nullptr;
+  ArtifactStore* artifacts = nullptr;
+  const Clock* clock = nullptr;
+  const Gate* gate = nullptr;
+  Executor* main = nullptr;     // one thread: all that changes the core
+  Executor* readers = nullptr;  // reads files
+  WatchRegistry* watches = nullptr;
+  std::string artifact_folder;
+  std::string upload_folder;  // for uploads under way
+  int64_t max_upload_bytes = int64_t{4} << 30;
+};
+
+class SearchServiceImpl final : public v1::SearchService::CallbackService {
+ public:
+  explicit SearchServiceImpl(SearchServiceParts parts) : parts_(std::move(parts)) {}
+
+  grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context, const v1::CreateJobRequest* request,
+                                      v1::CreateJobResponse* response) override;
+  grpc::ServerUnaryReactor* GetJob(grpc::CallbackServerContext* context, const v1::GetJobRequest* request,
+                                   v1::Job* response) override;
+  grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext* context, const v1::ListJobsRequest* request,
+                                     v1::ListJobsResponse* response) override;
+  grpc::ServerUnaryReactor* CancelJob(grpc::CallbackServerContext* context, const v1::CancelJobRequest* request,
+                                      v1::Job* response) override;
+  grpc::ServerUnaryReactor* PauseJob(grpc::CallbackServerContext* context, const v1::PauseJobRequest* request,
+                                     v1::Job* response) override;
+  grpc::ServerUnaryReactor* ResumeJob(grpc::CallbackServerContext* context, const v1::ResumeJobRequest* request,
+                                      v1::Job* response) override;
+  grpc::ServerUnaryReactor* DeleteJob(grpc::CallbackServerContext* context, const v1::DeleteJobRequest* request,
+                                      google::protobuf::Empty* response) override;
+  grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchJob(grpc::CallbackServerContext* context,
+                                                           const v1::WatchJobRequest* request) override;
+  grpc::ServerUnaryReactor* ListCandidates(grpc::CallbackServerContext* context,
+                                           const v1::ListCandidatesRequest* request,
+                                           v1::ListCandidatesResponse* response) override;
+  grpc::ServerUnaryReactor* GetCandidate(grpc::CallbackServerContext* context, const v1::GetCandidateRequest* request,
+                                         v1::Candidate* response) override;
+  grpc::ServerUnaryReactor* ListWorkers(grpc::CallbackServerContext* context, const v1::ListWorkersRequest* request,
+                                        v1::ListWorkersResponse* response) override;
+  grpc::ServerWriteReactor<v1::ReadArtifactResponse>* ReadArtifact(grpc::CallbackServerContext* context,
+                                                                   const v1::ReadArtifactRequest* request) override;
+  grpc::ServerReadReactor<v1::UploadArtifactRequest>* UploadArtifact(grpc::CallbackServerContext* context,
+                                                                     v1::UploadArtifactResponse* response) override;
+
+ private:
+  using JobCall = absl::StatusOr<JobView> (Coordinator::*)(absl::Time, const std::string&);
+  grpc::ServerUnaryReactor* OnJob(grpc::CallbackServerContext* context, const std::string& name, JobCall call,
+                                  v1::Job* response);
+  // On a reader thread; finishes the call itself or hands it to the main thread.
+  void Prepare(const v1::CreateJobRequest& request, v1::CreateJobResponse* response, grpc::ServerUnaryReactor* reactor);
+
+  SearchServiceParts parts_;
+};
+
+}  // namespace espalier

@@ -1,0 +1,136 @@
+#include "coordinator/rpc/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/files.h"
+#include "common/base/status_macros.h"
+#include "coordinator/rpc/executor.h"
+#include "coordinator/rpc/gate.h"
+#include "coordinator/rpc/search_service.h"
+#include "coordinator/rpc/watch_registry.h"
+#include "coordinator/rpc/worker_service.h"
+
+namespace espalier {
+namespace {
+
+constexpr int kMaxMessageBytes = 4 << 20;
+constexpr int kMaxMetadataBytes = 8 << 10;
+constexpr int kMaxStreams = 256;
+constexpr int kNumReaders = 2;
+constexpr absl::Duration kTickEvery = absl::Milliseconds(100);
+
+class RpcServerImpl final : public RpcServer, public CoordinatorListener {
+ public:
+  RpcServerImpl(Coordinator* coordinator, ArtifactStore* artifacts, const Clock* clock, const ServerOptions& options)
+      : coordinator_(coordinator),
+        clock_(clock),
+        address_(options.address),
+        gate_(options.token),
+        main_(std::make_unique<Executor>(1, [this] { Tick(); }, kTickEvery)),
+        readers_(std::make_unique<Executor>(kNumReaders, nullptr, absl::ZeroDuration())),
+        watches_(coordinator, clock, main_.get()),
+        workers_(coordinator, clock, &gate_, main_.get()),
+        search_(SearchServiceParts{coordinator, artifacts, clock, &gate_, main_.get(), readers_.get(), &watches_,
+                                   options.artifact_folder, options.upload_folder, options.max_upload_bytes}) {
+    coordinator_->SetListener(this);
+    is_ticking_ = true;
+  }
+  ~RpcServerImpl() override {
+    Stop(absl::Seconds(1));
+    readers_.reset();  // runs what was posted, which may post to main_
+    main_.reset();
+  }
+
+  absl::Status Listen() {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort(address_.ToText(), grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&search_);
+    builder.RegisterService(&workers_);
+    builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    builder.SetMaxSendMessageSize(kMaxMessageBytes);
+    // Without this a second coordinator would share the port, and calls would go to either at random.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 15'000);
+    const mode_t old_mask = ::umask(0177);  // a Unix socket has mode 0600 from its first moment
+    server_ = builder.BuildAndStart();
+    ::umask(old_mask);
+    if (server_ == nullptr) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("--listen: cannot listen on ", address_.ToText(), "; is it in use?"));
+    }
+    if (!address_.is_unix) address_.port = port;
+    return absl::OkStatus();
+  }
+
+  const ListenAddress& address() const override { return address_; }
+
+  void Stop(absl::Duration grace) override {
+    if (std::exchange(is_stopped_, true)) return;
+    if (server_ != nullptr && server_->GetHealthCheckService() != nullptr) server_->GetHealthCheckService()->Shutdown();
+    std::promise<void> closed;
+    main_->Post([this, &closed] {
+      workers_.Close();
+      watches_.Close();
+      closed.set_value();
+    });
+    closed.get_future().wait();
+    if (server_ != nullptr) {
+      server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMicroseconds(grace));
+      server_->Wait();
+    }
+    coordinator_->SetListener(nullptr);
+  }
+
+  void OnWorkersReady(const std::vector<std::string>& worker_ids) override {
+    main_->Post([this, worker_ids] { workers_.OnWorkersReady(worker_ids); });
+  }
+
+ private:
+  void Tick() {
+    if (!is_ticking_) return;
+    coordinator_->Tick(clock_->Now());
+    workers_.Tick();
+    watches_.Tick();
+  }
+
+  Coordinator* coordinator_;
+  const Clock* clock_;
+  ListenAddress address_;
+  Gate gate_;
+  bool is_stopped_ = false;
+  std::atomic<bool> is_ticking_ = false;  // all members are there
+  std::unique_ptr<Executor> main_;
+  std::unique_ptr<Executor> readers_;
+  WatchRegistry watches_;
+  WorkerServiceImpl workers_;
+  SearchServiceImpl search_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(Coordinator* coordinator, ArtifactStore* artifacts,
+                                                            const Clock* clock, const ServerOptions& options) {
+  ESPALIER_RETURN_IF_ERROR(PrepareAddress(options.address));
+  auto server = std::make_unique<RpcServerImpl>(coordinator, artifacts, clock, options);
+  ESPALIER_RETURN_IF_ERROR(server->Listen());
+  return server;
+}
+
+}  // namespace espalier

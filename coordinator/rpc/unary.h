@@ -1,0 +1,27 @@
+// Unary calls that do their work on an executor.
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <utility>
+
+#include "coordinator/rpc/executor.h"
+#include "coordinator/rpc/gate.h"
+#include "coordinator/rpc/status.h"
+
+namespace espalier {
+
+// `work` fills the response and returns absl::Status. Request and response live until the call is finished.
+template <typename Work>
+grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const Gate& gate, Executor& executor, Work work) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (const absl::Status status = gate.Check(*context); !status.ok()) {
+    reactor->Finish(ToGrpc(status));
+    return reactor;
+  }
+  executor.Post([reactor, work = std::move(work)] { reactor->Finish(ToGrpc(work())); });
+  return reactor;
+}
+
+}  // namespace espalier

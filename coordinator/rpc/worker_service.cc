@@ -1,0 +1,118 @@
+#include "coordinator/rpc/worker_service.h"
+
+#include <utility>
+
+#include "common/wire/synchronize_conversion.h"
+#include "coordinator/rpc/status.h"
+
+namespace espalier {
+
+// Fields are touched on the executor's thread once the call has been posted there.
+class SyncReactor final : public grpc::ServerUnaryReactor {
+ public:
+  static std::shared_ptr<SyncReactor> Make(WorkerServiceImpl* service, v1::SynchronizeResponse* response) {
+    auto reactor = std::shared_ptr<SyncReactor>(new SyncReactor(service, response));
+    reactor->self_ = reactor;
+    return reactor;
+  }
+
+  void OnCancel() override {
+    service_->executor_->Post([service = service_, self = self_] { service->Cancel(self); });
+  }
+  void OnDone() override { self_.reset(); }
+
+  void Answer(const absl::StatusOr<SynchronizeResponse>& answer) {
+    if (std::exchange(is_finished, true)) return;
+    if (answer.ok()) *response_ = wire::ToProto(*answer);
+    Finish(ToGrpc(answer.status()));
+  }
+
+  SynchronizeRequest request;
+  bool is_finished = false;
+
+ private:
+  SyncReactor(WorkerServiceImpl* service, v1::SynchronizeResponse* response) : service_(service), response_(response) {}
+
+  WorkerServiceImpl* service_;
+  v1::SynchronizeResponse* response_;
+  std::shared_ptr<SyncReactor> self_;  // held until gRPC is done with it
+};
+
+WorkerServiceImpl::WorkerServiceImpl(Coordinator* coordinator, const Clock* clock, const Gate* gate, Executor* executor)
+    : coordinator_(coordinator), clock_(clock), gate_(gate), executor_(executor) {}
+
+WorkerServiceImpl::~WorkerServiceImpl() = default;
+
+grpc::ServerUnaryReactor* WorkerServiceImpl::Synchronize(grpc::CallbackServerContext* context,
+                                                         const v1::SynchronizeRequest* request,
+                                                         v1::SynchronizeResponse* response) {
+  absl::Status status = gate_->Check(*context);
+  absl::StatusOr<SynchronizeRequest> converted = absl::UnknownError("");
+  if (status.ok()) {
+    converted = wire::FromProto(*request);
+    status = converted.status();
+  }
+  const std::shared_ptr<SyncReactor> call = SyncReactor::Make(this, response);
+  if (!status.ok()) {
+    call->Answer(status);
+    return call.get();
+  }
+  call->request = *std::move(converted);
+  executor_->Post([this, call] { Handle(call); });
+  return call.get();
+}
+
+void WorkerServiceImpl::Handle(const std::shared_ptr<SyncReactor>& call) {
+  if (call->is_finished) return;
+  const std::string& worker_id = call->request.worker_id;
+  // A worker has one call at a time; an older one is of a connection that it has given up.
+  if (const auto older = parked_.find(worker_id); older != parked_.end()) {
+    older->second.call->Answer(absl::AbortedError("a newer call of this worker has arrived"));
+    parked_.erase(older);
+  }
+  const absl::Time now = clock_->Now();
+  absl::StatusOr<Coordinator::SyncAnswer> answer = coordinator_->Synchronize(now, call->request);
+  if (!answer.ok()) return call->Answer(answer.status());
+  if (answer->wait.has_value() && !is_closed_) {
+    parked_[worker_id] = {call, now + *answer->wait};
+    return;
+  }
+  call->Answer(std::move(answer->response));
+}
+
+void WorkerServiceImpl::Release(const std::string& worker_id) {
+  const auto found = parked_.find(worker_id);
+  if (found == parked_.end()) return;
+  const std::shared_ptr<SyncReactor> call = found->second.call;
+  parked_.erase(found);
+  call->Answer(coordinator_->Collect(clock_->Now(), worker_id));
+}
+
+void WorkerServiceImpl::Cancel(const std::shared_ptr<SyncReactor>& call) {
+  const auto found = parked_.find(call->request.worker_id);
+  if (found != parked_.end() && found->second.call == call) {
+    parked_.erase(found);
+    coordinator_->StopWaiting(clock_->Now(), call->request.worker_id);
+  }
+  call->Answer(absl::CancelledError("the call was given up"));
+}
+
+void WorkerServiceImpl::OnWorkersReady(const std::vector<std::string>& worker_ids) {
+  for (const std::string& worker_id : worker_ids) Release(worker_id);
+}
+
+void WorkerServiceImpl::Tick() {
+  const absl::Time now = clock_->Now();
+  std::vector<std::string> due;
+  for (const auto& [worker_id, parked] : parked_) {
+    if (parked.until <= now) due.push_back(worker_id);
+  }
+  for (const std::string& worker_id : due) Release(worker_id);
+}
+
+void WorkerServiceImpl::Close() {
+  is_closed_ = true;
+  while (!parked_.empty()) Release(parked_.begin()->first);
+}
+
+}  // namespace espalier

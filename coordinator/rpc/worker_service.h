@@ -1,0 +1,51 @@
+// WorkerService: Synchronize, and the place where idle calls wait. A waiting call holds no thread.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "coordinator/core/coordinator.h"
+#include "coordinator/rpc/executor.h"
+#include "coordinator/rpc/gate.h"
+#include "espalier/v1/worker_service.grpc.pb.h"
+
+namespace espalier {
+
+class SyncReactor;
+
+class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
+ public:
+  WorkerServiceImpl(Coordinator* coordinator, const Clock* clock, const Gate* gate, Executor* executor);
+  ~WorkerServiceImpl() override;
+
+  grpc::ServerUnaryReactor* Synchronize(grpc::CallbackServerContext* context, const v1::SynchronizeRequest* request,
+                                        v1::SynchronizeResponse* response) override;
+
+  // The rest is called on the executor's thread only.
+  void OnWorkersReady(const std::vector<std::string>& worker_ids);
+  void Tick();   // answers calls that have waited long enough
+  void Close();  // answers all, and lets no call wait from now on
+
+ private:
+  friend class SyncReactor;
+  struct Parked {
+    std::shared_ptr<SyncReactor> call;
+    absl::Time until;
+  };
+
+  void Handle(const std::shared_ptr<SyncReactor>& call);
+  void Release(const std::string& worker_id);
+  void Cancel(const std::shared_ptr<SyncReactor>& call);
+
+  Coordinator* coordinator_;
+  const Clock* clock_;
+  const Gate* gate_;
+  Executor* executor_;
+  std::map<std::string, Parked> parked_;  // by worker
+  bool is_closed_ = false;
+};
+
+}  // namespace espalier

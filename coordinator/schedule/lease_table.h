@@ -1,0 +1,58 @@
+// Who may work on what, until when. Pure: time is an argument. One lease for each (job, task) at a time.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/domain/lease_token.h"
+#include "common/domain/task_progress.h"
+
+namespace espalier {
+
+struct Lease {
+  LeaseToken token;
+  std::string worker_id;
+  std::string input_digest;
+  absl::Time granted_at;
+  absl::Time expires_at;
+  bool is_held = false;  // the worker has listed it
+  TaskProgress progress;
+};
+
+class LeaseTable {
+ public:
+  // Replaces nothing: the task must have no lease.
+  void Grant(Lease lease);
+  // nullptr when the task has no lease, or one with another token.
+  const Lease* Find(const LeaseToken& token) const;
+  const Lease* FindTask(const std::string& job_id, const std::string& task_id) const;
+  // No-op for a token that is not current.
+  void Renew(const LeaseToken& token, absl::Time expires_at, const TaskProgress& progress);
+  // Extends what the worker has not listed yet as well: it is calling.
+  void RenewAllOf(const std::string& worker_id, absl::Time expires_at);
+
+  std::optional<Lease> Remove(const LeaseToken& token);
+  std::vector<Lease> RemoveWorker(const std::string& worker_id);
+  std::vector<Lease> RemoveJob(const std::string& job_id);
+  // Removes what is due, in order of expiry.
+  std::vector<Lease> Expire(absl::Time now);
+
+  std::vector<const Lease*> OfWorker(const std::string& worker_id) const;  // in order of (job, task)
+  std::vector<const Lease*> OfJob(const std::string& job_id) const;
+  int NumOfWorker(const std::string& worker_id) const;
+  int size() const { return static_cast<int>(leases_.size()); }
+  absl::Time next_expiry() const;  // InfiniteFuture when there is none
+
+ private:
+  using TaskKey = std::pair<std::string, std::string>;
+  template <typename Predicate>
+  std::vector<Lease> RemoveIf(const Predicate& predicate);
+
+  std::map<TaskKey, Lease> leases_;
+};
+
+}  // namespace espalier

@@ -1,0 +1,248 @@
+#include "coordinator/store/soci_job_store.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "coordinator/store/row_checksum.h"
+
+namespace espalier {
+namespace {
+
+// Takes the next number of a counter in `meta`.
+int64_t TakeNext(soci::session& session, const std::string& counter) {
+  session << "UPDATE meta SET number = number + 1 WHERE name = :name", soci::use(counter, "name");
+  long long number = 0;
+  session << "SELECT number FROM meta WHERE name = :name", soci::use(counter, "name"), soci::into(number);
+  return number;
+}
+
+bool Exists(soci::session& session, const std::string& query, const std::string& a, const std::string& b) {
+  int count = 0;
+  session << query, soci::use(a, "a"), soci::use(b, "b"), soci::into(count);
+  return count > 0;
+}
+
+std::string JobChecksum(const JobRecord& job) {
+  return RowChecksum({job.job_id, job.request_id, job.submitted, job.spec, job.inputs, job.failure,
+                      job.numerics_class, job.result_artifact, std::to_string(static_cast<int>(job.state))});
+}
+
+}  // namespace
+
+absl::Status SociJobStore::RaiseEpoch(soci::session& session, const ErrorTranslator& translate, int64_t* epoch) {
+  try {
+    soci::transaction transaction(session);
+    *epoch = TakeNext(session, "epoch");
+    transaction.commit();
+    return absl::OkStatus();
+  } catch (const soci::soci_error& error) {
+    return translate(error, "raising the epoch");
+  }
+}
+
+SociJobStore::SociJobStore(std::unique_ptr<soci::session> session, ErrorTranslator translate, int64_t epoch)
+    : session_(std::move(session)), translate_(std::move(translate)), epoch_(epoch) {}
+
+absl::Status SociJobStore::CheckEpoch() {
+  long long newest = 0;
+  *session_ << "SELECT number FROM meta WHERE name = 'epoch'", soci::into(newest);
+  if (newest == epoch_) return absl::OkStatus();
+  return absl::AbortedError(absl::StrCat("another coordinator has taken over: epoch ", newest, " is newer than ", epoch_));
+}
+
+absl::Status SociJobStore::InTransaction(const char* what, const std::function<absl::Status()>& body) {
+  ESPALIER_RETURN_IF_ERROR(health_);
+  try {
+    soci::transaction transaction(*session_);
+    ESPALIER_RETURN_IF_ERROR(CheckEpoch());
+    ESPALIER_RETURN_IF_ERROR(body());
+    transaction.commit();
+    return absl::OkStatus();
+  } catch (const soci::soci_error& error) {
+    absl::Status status = translate_(error, what);
+    // A full disk passes; after a failed sync or damage nothing that this process believes can be trusted.
+    if (status.code() == absl::StatusCode::kDataLoss || status.code() == absl::StatusCode::kInternal) health_ = status;
+    return status;
+  }
+}
+
+absl::Status SociJobStore::Reading(const char* what, const std::function<absl::Status()>& body) {
+  try {
+    return body();
+  } catch (const soci::soci_error& error) {
+    return translate_(error, what);
+  }
+}
+
+absl::Status SociJobStore::InsertJob(const JobRecord& job) {
+  return InTransaction("storing a job", [&]() -> absl::Status {
+    if (Exists(*session_, "SELECT COUNT(*) FROM jobs WHERE job_id = :a AND job_id = :b", job.job_id, job.job_id)) {
+      return absl::AlreadyExistsError(absl::StrCat("job id '", job.job_id, "' is taken"));
+    }
+    if (!job.request_id.empty() &&
+        Exists(*session_, "SELECT COUNT(*) FROM jobs WHERE request_id = :a AND request_id = :b", job.request_id,
+               job.request_id)) {
+      return absl::AlreadyExistsError(absl::StrCat("request id '", job.request_id, "' was used for another job"));
+    }
+    WriteJob(job, true);
+    return absl::OkStatus();
+  });
+}
+
+void SociJobStore::WriteJob(const JobRecord& job, bool is_new) {
+  const std::string submitted = EncodeBytes(job.submitted);
+  const std::string spec = EncodeBytes(job.spec);
+  const std::string inputs = EncodeBytes(job.inputs);
+  const long long create_time = absl::ToUnixNanos(job.create_time);
+  const int state = static_cast<int>(job.state);
+  const std::string checksum = JobChecksum(job);
+  if (!is_new) {
+    *session_ << "UPDATE jobs SET state = :state, failure = :failure, elapsed_seconds = :elapsed,"
+                 " numerics_class = :class, result_artifact = :artifact, checksum = :checksum WHERE job_id = :job",
+        soci::use(state, "state"), soci::use(job.failure, "failure"), soci::use(job.elapsed_seconds, "elapsed"),
+        soci::use(job.numerics_class, "class"), soci::use(job.result_artifact, "artifact"),
+        soci::use(checksum, "checksum"), soci::use(job.job_id, "job");
+    return;
+  }
+  const long long position = TakeNext(*session_, "sequence");
+  soci::indicator has_request = job.request_id.empty() ? soci::i_null : soci::i_ok;
+  *session_ << "INSERT INTO jobs (job_id, position, request_id, submitted, spec, inputs, create_time_ns, state,"
+               " failure, elapsed_seconds, numerics_class, result_artifact, checksum) VALUES (:job, :position, :request,"
+               " :submitted, :spec, :inputs, :created, :state, :failure, :elapsed, :class, :artifact,"
+               " :checksum)",
+      soci::use(job.job_id, "job"), soci::use(position, "position"), soci::use(job.request_id, has_request, "request"),
+      soci::use(submitted, "submitted"), soci::use(spec, "spec"), soci::use(inputs, "inputs"),
+      soci::use(create_time, "created"), soci::use(state, "state"),
+      soci::use(job.failure, "failure"), soci::use(job.elapsed_seconds, "elapsed"),
+      soci::use(job.numerics_class, "class"), soci::use(job.result_artifact, "artifact"),
+      soci::use(checksum, "checksum");
+}
+
+absl::StatusOr<JobRecord> SociJobStore::ReadJob(const std::string& job_id) {
+  JobRecord job;
+  job.job_id = job_id;
+  std::string request, submitted, spec, inputs, checksum;
+  soci::indicator has_request = soci::i_null;
+  long long create_time = 0;
+  int state = 0;
+  *session_ << "SELECT request_id, submitted, spec, inputs, create_time_ns, state, failure, elapsed_seconds,"
+               " numerics_class, result_artifact, checksum FROM jobs WHERE job_id = :job",
+      soci::use(job_id, "job"), soci::into(request, has_request), soci::into(submitted), soci::into(spec),
+      soci::into(inputs), soci::into(create_time), soci::into(state), soci::into(job.failure),
+      soci::into(job.elapsed_seconds), soci::into(job.numerics_class), soci::into(job.result_artifact),
+      soci::into(checksum);
+  if (!session_->got_data()) return absl::NotFoundError(absl::StrCat("there is no job '", job_id, "'"));
+  if (has_request == soci::i_ok) job.request_id = request;
+  ESPALIER_ASSIGN_OR_RETURN(job.submitted, DecodeBytes(submitted));
+  ESPALIER_ASSIGN_OR_RETURN(job.spec, DecodeBytes(spec));
+  ESPALIER_ASSIGN_OR_RETURN(job.inputs, DecodeBytes(inputs));
+  job.create_time = absl::FromUnixNanos(create_time);
+  job.state = static_cast<JobState>(state);
+  if (checksum != JobChecksum(job)) {
+    return absl::DataLossError(absl::StrCat("the stored job '", job_id, "' is damaged (checksum)"));
+  }
+  return job;
+}
+
+absl::Status SociJobStore::UpdateJob(const std::string& job_id, const JobUpdate& update) {
+  return InTransaction("updating a job", [&]() -> absl::Status {
+    ESPALIER_ASSIGN_OR_RETURN(JobRecord job, ReadJob(job_id));
+    if (update.state.has_value()) job.state = *update.state;
+    if (update.failure.has_value()) job.failure = *update.failure;
+    if (update.elapsed_seconds.has_value()) job.elapsed_seconds = *update.elapsed_seconds;
+    if (update.numerics_class.has_value()) job.numerics_class = *update.numerics_class;
+    if (update.result_artifact.has_value()) job.result_artifact = *update.result_artifact;
+    WriteJob(job, false);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status SociJobStore::DeleteJob(const std::string& job_id) {
+  return InTransaction("deleting a job", [&]() -> absl::Status {
+    *session_ << "DELETE FROM events WHERE job_id = :job", soci::use(job_id, "job");
+    *session_ << "DELETE FROM attempts WHERE job_id = :job", soci::use(job_id, "job");
+    *session_ << "DELETE FROM jobs WHERE job_id = :job", soci::use(job_id, "job");
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::vector<JobRecord>> SociJobStore::LoadJobs() {
+  std::vector<JobRecord> jobs;
+  const absl::Status status = Reading("loading jobs", [&]() -> absl::Status {
+    std::vector<std::string> ids;
+    const soci::rowset<std::string> rows = (session_->prepare << "SELECT job_id FROM jobs ORDER BY position");
+    for (const std::string& id : rows) ids.push_back(id);
+    for (const std::string& id : ids) {
+      ESPALIER_ASSIGN_OR_RETURN(JobRecord job, ReadJob(id));
+      jobs.push_back(std::move(job));
+    }
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  return jobs;
+}
+
+absl::Status SociJobStore::InsertAttempts(const std::vector<AttemptRecord>& attempts) {
+  return InTransaction("storing leases", [&]() -> absl::Status {
+    for (const AttemptRecord& attempt : attempts) {
+      int count = 0;
+      *session_ << "SELECT COUNT(*) FROM attempts WHERE job_id = :job AND task_id = :task AND attempt = :attempt",
+          soci::use(attempt.token.job_id, "job"), soci::use(attempt.token.task_id, "task"),
+          soci::use(attempt.token.attempt, "attempt"), soci::into(count);
+      if (count > 0) return absl::AlreadyExistsError(absl::StrCat(ToText(attempt.token), " was granted before"));
+      const long long position = TakeNext(*session_, "sequence");
+      const long long epoch = attempt.token.epoch;
+      const int ended = static_cast<int>(attempt.end);
+      *session_ << "INSERT INTO attempts (job_id, task_id, attempt, position, epoch, worker_id, input_digest, ended, reason)"
+                   " VALUES (:job, :task, :attempt, :position, :epoch, :worker, :digest, :ended, :reason)",
+          soci::use(attempt.token.job_id, "job"), soci::use(attempt.token.task_id, "task"),
+          soci::use(attempt.token.attempt, "attempt"), soci::use(position, "position"), soci::use(epoch, "epoch"),
+          soci::use(attempt.worker_id, "worker"), soci::use(attempt.input_digest, "digest"), soci::use(ended, "ended"),
+          soci::use(attempt.reason, "reason");
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::Status SociJobStore::EndAttempt(const LeaseToken& token, AttemptEnd end, const std::string& reason) {
+  return InTransaction("ending a lease", [&]() -> absl::Status {
+    const long long epoch = token.epoch;
+    int ended = 0;
+    *session_ << "SELECT ended FROM attempts WHERE job_id = :job AND task_id = :task AND attempt = :attempt AND"
+                 " epoch = :epoch",
+        soci::use(token.job_id, "job"), soci::use(token.task_id, "task"), soci::use(token.attempt, "attempt"),
+        soci::use(epoch, "epoch"), soci::into(ended);
+    if (!session_->got_data()) return absl::NotFoundError(absl::StrCat(ToText(token), " was never granted"));
+    if (ended != static_cast<int>(AttemptEnd::kOpen)) return absl::OkStatus();
+    const int value = static_cast<int>(end);
+    *session_ << "UPDATE attempts SET ended = :ended, reason = :reason WHERE job_id = :job AND task_id = :task AND"
+                 " attempt = :attempt",
+        soci::use(value, "ended"), soci::use(reason, "reason"), soci::use(token.job_id, "job"),
+        soci::use(token.task_id, "task"), soci::use(token.attempt, "attempt");
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::vector<AttemptRecord>> SociJobStore::LoadAttempts(const std::string& job_id) {
+  std::vector<AttemptRecord> attempts;
+  const absl::Status status = Reading("loading leases", [&]() -> absl::Status {
+    const soci::rowset<soci::row> rows =
+        (session_->prepare << "SELECT task_id, attempt, epoch, worker_id, input_digest, ended, reason FROM attempts"
+                              " WHERE job_id = :job ORDER BY position",
+         soci::use(job_id, "job"));
+    for (const soci::row& row : rows) {
+      AttemptRecord& attempt = attempts.emplace_back();
+      attempt.token = {row.get<long long>(2), job_id, row.get<std::string>(0), row.get<int>(1)};
+      attempt.worker_id = row.get<std::string>(3);
+      attempt.input_digest = row.get<std::string>(4);
+      attempt.end = static_cast<AttemptEnd>(row.get<int>(5));
+      attempt.reason = row.get<std::string>(6);
+    }
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  return attempts;
+}
+
+}  // namespace espalier

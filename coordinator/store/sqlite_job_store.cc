@@ -1,0 +1,144 @@
+#include "coordinator/store/sqlite_job_store.h"
+
+#include <fcntl.h>
+#include <soci/sqlite3/soci-sqlite3.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/files.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "coordinator/store/soci_job_store.h"
+
+namespace espalier {
+namespace {
+
+// "esp1" in the header of the file: what tells our databases from others.
+constexpr int kApplicationId = 0x65737031;
+
+// Held while the store is open; the system drops it with the process, however it ends.
+class LockFile {
+ public:
+  static absl::StatusOr<std::unique_ptr<LockFile>> Take(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return ErrnoStatus("cannot open the lock file", path);
+    auto lock = std::make_unique<LockFile>(fd);
+    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("another coordinator uses this state: '", path, "' is locked"));
+    }
+    return lock;
+  }
+  explicit LockFile(int fd) : fd_(fd) {}
+  ~LockFile() { ::close(fd_); }
+  LockFile(const LockFile&) = delete;
+  LockFile& operator=(const LockFile&) = delete;
+
+ private:
+  int fd_;
+};
+
+class SqliteJobStore final : public SociJobStore {
+ public:
+  SqliteJobStore(std::unique_ptr<LockFile> lock, std::unique_ptr<soci::session> session, ErrorTranslator translate,
+                 int64_t epoch)
+      : SociJobStore(std::move(session), std::move(translate), epoch), lock_(std::move(lock)) {}
+
+ private:
+  std::unique_ptr<LockFile> lock_;
+};
+
+absl::Status Translate(const soci::soci_error& error, const std::string& what, const std::string& path) {
+  const std::string message = absl::StrCat(what, " in '", path, "': ", error.get_error_message());
+  const auto* sqlite = dynamic_cast<const soci::sqlite3_soci_error*>(&error);
+  const int code = sqlite == nullptr ? 0 : sqlite->result() & 0xff;
+  const auto says = [&](const char* text) { return absl::StrContains(message, text); };
+  if (code == SQLITE_FULL || says("disk is full")) return absl::ResourceExhaustedError(message);
+  if (code == SQLITE_NOTADB || says("not a database")) {
+    return absl::InvalidArgumentError(absl::StrCat(message, "; name another --state folder"));
+  }
+  if (code == SQLITE_CORRUPT || says("malformed")) {
+    return absl::DataLossError(absl::StrCat(message, "; restore a copy or name another --state folder"));
+  }
+  if (code == SQLITE_BUSY || code == SQLITE_LOCKED || says("database is locked")) {
+    return absl::FailedPreconditionError(absl::StrCat(message, "; another program has the database open"));
+  }
+  if (code == SQLITE_READONLY || code == SQLITE_CANTOPEN || says("readonly") || says("unable to open")) {
+    return absl::PermissionDeniedError(message);
+  }
+  if (code == SQLITE_CONSTRAINT) return absl::AlreadyExistsError(message);
+  return absl::InternalError(message);
+}
+
+int ReadNumber(soci::session& session, const std::string& query) {
+  int number = 0;
+  session << query, soci::into(number);
+  return number;
+}
+
+absl::Status CheckIsOurs(soci::session& session, const std::string& path) {
+  std::string verdict;
+  session << "PRAGMA quick_check(1)", soci::into(verdict);
+  if (verdict != "ok") {
+    return absl::DataLossError(
+        absl::StrCat("'", path, "' is damaged: ", verdict, "; restore a copy or name another --state folder"));
+  }
+  const int num_tables = ReadNumber(session, "SELECT COUNT(*) FROM sqlite_master");
+  const int application = ReadNumber(session, "PRAGMA application_id");
+  if (num_tables > 0 && application != kApplicationId) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", path, "' is a database of another program; name another --state folder"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MakeOrCheckSchema(soci::session& session, const std::string& path) {
+  if (ReadNumber(session, "SELECT COUNT(*) FROM sqlite_master") == 0) {
+    soci::transaction transaction(session);
+    for (int i = 0; i < kNumSchemaStatements; ++i) session << kSchemaStatements[i];
+    session << absl::StrCat("PRAGMA application_id = ", kApplicationId);
+    transaction.commit();
+    return absl::OkStatus();
+  }
+  const int version = ReadNumber(session, "SELECT number FROM meta WHERE name = 'schema_version'");
+  if (version == kSchemaVersion) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("'", path, "' has schema version ", version,
+                                                    ", this coordinator knows ", kSchemaVersion,
+                                                    "; use the version that wrote it"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteJobStore(const std::string& path) {
+  ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<LockFile> lock, LockFile::Take(path + ".lock"));
+  const auto translate = [path](const soci::soci_error& error, const std::string& what) {
+    return Translate(error, what, path);
+  };
+  // Made here so that nobody else can read it (job specifications name people's files); SQLite's side files follow it.
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return ErrnoStatus("cannot open the database", path);
+  ::close(fd);
+  try {
+    auto session = std::make_unique<soci::session>(soci::sqlite3, absl::StrCat("db=\"", path, "\" timeout=2"));
+    *session << "PRAGMA locking_mode = EXCLUSIVE";  // before the first access: then WAL needs no shared memory
+    ESPALIER_RETURN_IF_ERROR(CheckIsOurs(*session, path));
+    *session << "PRAGMA journal_mode = WAL";
+    *session << "PRAGMA synchronous = FULL";
+    *session << "PRAGMA foreign_keys = ON";
+    *session << "PRAGMA trusted_schema = OFF";
+    ESPALIER_RETURN_IF_ERROR(MakeOrCheckSchema(*session, path));
+    int64_t epoch = 0;
+    ESPALIER_RETURN_IF_ERROR(SociJobStore::RaiseEpoch(*session, translate, &epoch));
+    return std::make_unique<SqliteJobStore>(std::move(lock), std::move(session), translate, epoch);
+  } catch (const soci::soci_error& error) {
+    return translate(error, "opening the database");
+  }
+}
+
+}  // namespace espalier

@@ -6,8 +6,8 @@
     make_model.py --shape llama-3.1-8b OUT         a large shape with random weights, written shard by shard
     make_model.py --tokens 65536 --vocabulary 128256 OUT.npy [--row-length 1024]
 
-The same seed gives the same files. Weights are normal with a standard deviation of 0.02 (small ones, biases and norms too,
-larger, so that every feature shows in the logits).
+The same seed gives the same files. Weights are normal with a standard deviation of 0.02 (in small models 0.15, biases
+and norms too, so that every feature shows in the logits).
 """
 
 import argparse
@@ -17,10 +17,27 @@ import sys
 
 import numpy as np
 
-SMALL = dict(vocab_size=131, hidden_size=48, intermediate_size=96, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2,
-             max_position_embeddings=256, rms_norm_eps=1e-5, bos_token_id=0, eos_token_id=1, attention_dropout=0.0)
-LLAMA3_ROPE = dict(rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
-                   original_max_position_embeddings=32)
+SMALL = dict(
+    vocab_size=131,
+    hidden_size=48,
+    intermediate_size=96,
+    num_hidden_layers=3,
+    num_attention_heads=6,
+    num_key_value_heads=2,
+    max_position_embeddings=256,
+    rms_norm_eps=1e-5,
+    bos_token_id=0,
+    eos_token_id=1,
+    attention_dropout=0.0,
+)
+LLAMA3_ROPE = dict(
+    rope_type="llama3",
+    rope_theta=10000.0,
+    factor=8.0,
+    low_freq_factor=1.0,
+    high_freq_factor=4.0,
+    original_max_position_embeddings=32,
+)
 
 # family, changes of SMALL, number format, shard size ("" for one file), how config.json is rewritten.
 VARIANTS = {
@@ -31,9 +48,27 @@ VARIANTS = {
     "llama-mqa": ("llama", dict(num_key_value_heads=1), "float32", "", None),
     "llama-rope-llama3": ("llama", dict(rope_parameters=LLAMA3_ROPE), "float32", "", None),
     "llama-rope-llama3-old": ("llama", dict(rope_parameters=LLAMA3_ROPE), "float32", "", "rope_type"),
-    "llama-rope-linear": ("llama", dict(rope_parameters=dict(rope_type="linear", rope_theta=500000.0, factor=2.5)), "float32", "", None),
-    "llama-rope-linear-old": ("llama", dict(rope_parameters=dict(rope_type="linear", rope_theta=500000.0, factor=2.5)), "float32", "", "type"),
-    "llama-rope-theta-old": ("llama", dict(rope_parameters=dict(rope_type="default", rope_theta=30000.0)), "float32", "", "rope_type"),
+    "llama-rope-linear": (
+        "llama",
+        dict(rope_parameters=dict(rope_type="linear", rope_theta=500000.0, factor=2.5)),
+        "float32",
+        "",
+        None,
+    ),
+    "llama-rope-linear-old": (
+        "llama",
+        dict(rope_parameters=dict(rope_type="linear", rope_theta=500000.0, factor=2.5)),
+        "float32",
+        "",
+        "type",
+    ),
+    "llama-rope-theta-old": (
+        "llama",
+        dict(rope_parameters=dict(rope_type="default", rope_theta=30000.0)),
+        "float32",
+        "",
+        "rope_type",
+    ),
     "llama-sharded": ("llama", {}, "float32", "60KB", None),
     "llama-fp16": ("llama", {}, "float16", "", None),
     "llama-bf16": ("llama", {}, "bfloat16", "", None),
@@ -41,28 +76,82 @@ VARIANTS = {
     "mistral-window": ("mistral", dict(sliding_window=64), "float32", "", None),
     "mistral-head-dim": ("mistral", dict(sliding_window=None, head_dim=16), "bfloat16", "", None),
     "qwen2-tied": ("qwen2", dict(tie_word_embeddings=True), "float32", "", None),
-    "qwen2.5": ("qwen2", dict(tie_word_embeddings=False, use_sliding_window=False, sliding_window=64), "float32", "", None),
+    "qwen2.5": (
+        "qwen2",
+        dict(tie_word_embeddings=False, use_sliding_window=False, sliding_window=64),
+        "float32",
+        "",
+        None,
+    ),
     "qwen3": ("qwen3", dict(head_dim=32), "float32", "", None),
     "qwen3-bias-tied": ("qwen3", dict(head_dim=16, attention_bias=True, tie_word_embeddings=True), "float32", "", None),
 }
 
 LARGE = {
-    "llama-3.1-8b": dict(model_type="llama", vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
-                         num_attention_heads=32, num_key_value_heads=8, max_position_embeddings=131072, rms_norm_eps=1e-5,
-                         tie_word_embeddings=False,
-                         rope_parameters=dict(rope_type="llama3", rope_theta=500000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
-                                              original_max_position_embeddings=8192)),
-    "llama-2-7b": dict(model_type="llama", vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32,
-                       num_attention_heads=32, num_key_value_heads=32, max_position_embeddings=4096, rms_norm_eps=1e-5,
-                       tie_word_embeddings=False, rope_parameters=dict(rope_type="default", rope_theta=10000.0)),
-    "qwen3-8b": dict(model_type="qwen3", vocab_size=151936, hidden_size=4096, intermediate_size=12288, num_hidden_layers=36,
-                     num_attention_heads=32, num_key_value_heads=8, head_dim=128, max_position_embeddings=40960, rms_norm_eps=1e-6,
-                     tie_word_embeddings=False, rope_parameters=dict(rope_type="default", rope_theta=1000000.0)),
-    "qwen2.5-1.5b": dict(model_type="qwen2", vocab_size=151936, hidden_size=1536, intermediate_size=8960, num_hidden_layers=28,
-                         num_attention_heads=12, num_key_value_heads=2, max_position_embeddings=131072, rms_norm_eps=1e-6,
-                         tie_word_embeddings=True, rope_parameters=dict(rope_type="default", rope_theta=1000000.0)),
+    "llama-3.1-8b": dict(
+        model_type="llama",
+        vocab_size=128256,
+        hidden_size=4096,
+        intermediate_size=14336,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        max_position_embeddings=131072,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=False,
+        rope_parameters=dict(
+            rope_type="llama3",
+            rope_theta=500000.0,
+            factor=8.0,
+            low_freq_factor=1.0,
+            high_freq_factor=4.0,
+            original_max_position_embeddings=8192,
+        ),
+    ),
+    "llama-2-7b": dict(
+        model_type="llama",
+        vocab_size=32000,
+        hidden_size=4096,
+        intermediate_size=11008,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=32,
+        max_position_embeddings=4096,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=False,
+        rope_parameters=dict(rope_type="default", rope_theta=10000.0),
+    ),
+    "qwen3-8b": dict(
+        model_type="qwen3",
+        vocab_size=151936,
+        hidden_size=4096,
+        intermediate_size=12288,
+        num_hidden_layers=36,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        head_dim=128,
+        max_position_embeddings=40960,
+        rms_norm_eps=1e-6,
+        tie_word_embeddings=False,
+        rope_parameters=dict(rope_type="default", rope_theta=1000000.0),
+    ),
+    "qwen2.5-1.5b": dict(
+        model_type="qwen2",
+        vocab_size=151936,
+        hidden_size=1536,
+        intermediate_size=8960,
+        num_hidden_layers=28,
+        num_attention_heads=12,
+        num_key_value_heads=2,
+        max_position_embeddings=131072,
+        rms_norm_eps=1e-6,
+        tie_word_embeddings=True,
+        rope_parameters=dict(rope_type="default", rope_theta=1000000.0),
+    ),
 }
-ARCHITECTURES = dict(llama="LlamaForCausalLM", mistral="MistralForCausalLM", qwen2="Qwen2ForCausalLM", qwen3="Qwen3ForCausalLM")
+ARCHITECTURES = dict(
+    llama="LlamaForCausalLM", mistral="MistralForCausalLM", qwen2="Qwen2ForCausalLM", qwen3="Qwen3ForCausalLM"
+)
 SHARD_BYTES = 4_000_000_000
 
 
@@ -110,7 +199,9 @@ def make_variant(name, folder, seed):
         for parameter_name, parameter in sorted(model.named_parameters()):
             center = 1.0 if "norm" in parameter_name else 0.0
             parameter.copy_(center + 0.15 * torch.randn(parameter.shape, generator=generator))
-    model.to(getattr(torch, number_format)).save_pretrained(folder, **(dict(max_shard_size=shard_size) if shard_size else {}))
+    model.to(getattr(torch, number_format)).save_pretrained(
+        folder, **(dict(max_shard_size=shard_size) if shard_size else {})
+    )
     if old_rope:
         rewrite_rope(folder / "config.json", old_rope)
 
@@ -150,7 +241,13 @@ def large_config(shape):
     config = dict(LARGE[name])
     if depth is not None:
         config["num_hidden_layers"] = int(depth)
-    config.update(architectures=[ARCHITECTURES[config["model_type"]]], dtype="bfloat16", hidden_act="silu", bos_token_id=0, eos_token_id=1)
+    config.update(
+        architectures=[ARCHITECTURES[config["model_type"]]],
+        dtype="bfloat16",
+        hidden_act="silu",
+        bos_token_id=0,
+        eos_token_id=1,
+    )
     return config
 
 

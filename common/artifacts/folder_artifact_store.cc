@@ -26,22 +26,27 @@ constexpr size_t kCopyBytes = 1 << 20;
 constexpr std::chrono::hours kAbandonedAfter{24};
 
 absl::Status CheckDigest(const std::string& digest) {
-  const bool hexadecimal = std::all_of(digest.begin(), digest.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  const bool hexadecimal = std::all_of(digest.begin(), digest.end(),
+                                       [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
   if (digest.size() == 64 && hexadecimal) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("'", digest.substr(0, 80), "' is no artifact digest (64 lower-case hexadecimal digits)"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", digest.substr(0, 80), "' is no artifact digest (64 lower-case hexadecimal digits)"));
 }
 
 bool IsNameComponent(absl::string_view part) {
   if (part.empty() || part.front() == '.' || part.size() > 200) return false;
   return std::all_of(part.begin(), part.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
   });
 }
 
 absl::Status CheckName(const std::string& name) {
   for (const absl::string_view part : absl::StrSplit(name, '/')) {
     if (!IsNameComponent(part)) {
-      return absl::InvalidArgumentError(absl::StrCat("'", name.substr(0, 200), "' is no artifact name (components of letters, digits, '.', '_' and '-', split by '/')"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", name.substr(0, 200),
+                       "' is no artifact name (components of letters, digits, '.', '_' and '-', split by '/')"));
     }
   }
   return absl::OkStatus();
@@ -72,7 +77,8 @@ absl::StatusOr<std::string> ReadAt(const Descriptor& file, const std::string& pa
   std::string content(static_cast<size_t>(length), '\0');
   size_t done = 0;
   while (done < content.size()) {
-    const ssize_t count = ::pread(file.get(), content.data() + done, content.size() - done, static_cast<off_t>(offset) + static_cast<off_t>(done));
+    const ssize_t count = ::pread(file.get(), content.data() + done, content.size() - done,
+                                  static_cast<off_t>(offset) + static_cast<off_t>(done));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return ErrnoStatus("cannot read", path);
     if (count == 0) break;
@@ -87,7 +93,8 @@ class FolderArtifactStore final : public ArtifactStore {
   explicit FolderArtifactStore(std::string folder) : folder_(std::move(folder)) {}
 
   absl::Status Prepare() {
-    for (const char* part : {"sha256", "names", "tmp", "damaged"}) ESPALIER_RETURN_IF_ERROR(CreateFolders(folder_ + "/" + part));
+    for (const char* part : {"sha256", "names", "tmp", "damaged"})
+      ESPALIER_RETURN_IF_ERROR(CreateFolders(folder_ + "/" + part));
     RemoveAbandoned();
     return absl::OkStatus();
   }
@@ -139,7 +146,8 @@ class FolderArtifactStore final : public ArtifactStore {
     if (file.get() < 0) return OpenError(digest);
     ESPALIER_ASSIGN_OR_RETURN(const int64_t size, SizeOf(file, PathOf(digest)));
     if (offset < 0 || length < 0 || offset > size) {
-      return absl::OutOfRangeError(absl::StrCat("bytes from ", offset, ", ", length, " of them, of artifact ", digest, ", which has ", size));
+      return absl::OutOfRangeError(
+          absl::StrCat("bytes from ", offset, ", ", length, " of them, of artifact ", digest, ", which has ", size));
     }
     return ReadAt(file, PathOf(digest), offset, std::min(length, size - offset));
   }
@@ -168,7 +176,8 @@ class FolderArtifactStore final : public ArtifactStore {
   absl::StatusOr<std::string> GetName(const std::string& name) override {
     ESPALIER_RETURN_IF_ERROR(CheckName(name));
     absl::StatusOr<std::string> value = ReadFile(NamePath(name), kMaxNameValueBytes);
-    if (absl::IsNotFound(value.status())) return absl::NotFoundError(absl::StrCat("the name '", name, "' was never set in '", folder_, "'"));
+    if (absl::IsNotFound(value.status()))
+      return absl::NotFoundError(absl::StrCat("the name '", name, "' was never set in '", folder_, "'"));
     return value;
   }
 
@@ -178,7 +187,9 @@ class FolderArtifactStore final : public ArtifactStore {
   }
 
  private:
-  std::string PathOf(const std::string& digest) const { return absl::StrCat(folder_, "/sha256/", digest.substr(0, 2), "/", digest); }
+  std::string PathOf(const std::string& digest) const {
+    return absl::StrCat(folder_, "/sha256/", digest.substr(0, 2), "/", digest);
+  }
   std::string NamePath(const std::string& name) const { return absl::StrCat(folder_, "/names/", name); }
 
   absl::Status OpenError(const std::string& digest) const {
@@ -206,7 +217,8 @@ class FolderArtifactStore final : public ArtifactStore {
   void RemoveAbandoned() const {
     std::error_code error;
     const auto now = std::filesystem::file_time_type::clock::now();
-    for (std::filesystem::directory_iterator it(folder_ + "/tmp", error), end; !error && it != end; it.increment(error)) {
+    for (std::filesystem::directory_iterator it(folder_ + "/tmp", error), end; !error && it != end;
+         it.increment(error)) {
       std::error_code ignored;
       const auto written = std::filesystem::last_write_time(it->path(), ignored);
       if (!ignored && now - written > kAbandonedAfter) std::filesystem::remove(it->path(), ignored);

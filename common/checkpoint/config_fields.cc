@@ -23,7 +23,8 @@ int64_t ConfigFields::Integer(const char* key, std::optional<int64_t> absent, in
     return absent.value_or(min);
   }
   const nlohmann::json& value = object_[key];
-  const bool fits = value.is_number_unsigned() ? value.get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX) : value.is_number_integer();
+  const bool fits = value.is_number_unsigned() ? value.get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX)
+                                               : value.is_number_integer();
   if (!fits || value.get<int64_t>() < min || value.get<int64_t>() > max) {
     Fail(absl::StrCat("'", key, "' is ", ShortText(value), ", not a whole number from ", min, " to ", max));
     return absent.value_or(min);

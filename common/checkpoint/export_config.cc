@@ -53,19 +53,21 @@ json RopeParameters(const RopeConfig& rope) {
 
 }  // namespace
 
-absl::StatusOr<std::string> ExportConfigJson(const std::string& dense_config_json, const ModelConfig& dense, const ModelConfig& candidate,
-                                             NumberFormat format) {
+absl::StatusOr<std::string> ExportConfigJson(const std::string& dense_config_json, const ModelConfig& dense,
+                                             const ModelConfig& candidate, NumberFormat format) {
   ESPALIER_ASSIGN_OR_RETURN(json config, ParseStrictJson(dense_config_json, "config.json of the dense model", 32));
   if (!config.is_object()) return absl::InvalidArgumentError("config.json of the dense model is not a JSON object");
   if (candidate.layers.size() != static_cast<size_t>(dense.num_layers) || candidate.hidden_size != dense.hidden_size ||
-      candidate.head_size != dense.head_size || candidate.vocabulary_size != dense.vocabulary_size || candidate.family != dense.family) {
-    return absl::InvalidArgumentError(absl::StrCat("the candidate (", candidate.layers.size(), " layers, hidden size ", candidate.hidden_size,
-                                                   ") is not a pruned form of the dense model (", dense.num_layers, " layers, hidden size ",
-                                                   dense.hidden_size, ")"));
+      candidate.head_size != dense.head_size || candidate.vocabulary_size != dense.vocabulary_size ||
+      candidate.family != dense.family) {
+    return absl::InvalidArgumentError(absl::StrCat("the candidate (", candidate.layers.size(), " layers, hidden size ",
+                                                   candidate.hidden_size, ") is not a pruned form of the dense model (",
+                                                   dense.num_layers, " layers, hidden size ", dense.hidden_size, ")"));
   }
   // Said anew below, in one spelling.
-  for (const char* key : {"_name_or_path", "auto_map", "layer_types", "max_window_layers", "original_max_position_embeddings", "per_layer_config",
-                          "rope_scaling", "rope_theta", "torch_dtype", "use_sliding_window"}) {
+  for (const char* key :
+       {"_name_or_path", "auto_map", "layer_types", "max_window_layers", "original_max_position_embeddings",
+        "per_layer_config", "rope_scaling", "rope_theta", "torch_dtype", "use_sliding_window"}) {
     config.erase(key);
   }
   config["model_type"] = "espalier";

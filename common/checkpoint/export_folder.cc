@@ -34,7 +34,8 @@ absl::StatusOr<NumberFormat> FormatOf(const TensorToWrite& tensor) {
     case Dtype::kBFloat16:
       return NumberFormat::kBFloat16;
     default:
-      return Refuse(tensor.name, absl::StrCat("has dtype ", Name(tensor.dtype), ", which is no number format of weights"));
+      return Refuse(tensor.name,
+                    absl::StrCat("has dtype ", Name(tensor.dtype), ", which is no number format of weights"));
   }
 }
 
@@ -47,13 +48,15 @@ absl::StatusOr<NumberFormat> CheckTensors(const ExportInput& input) {
     const auto found = expected.find(tensor.name);
     if (found == expected.end()) return Refuse(tensor.name, "does not belong to the candidate, or stands twice");
     if (found->second != tensor.shape) {
-      return Refuse(tensor.name, absl::StrCat("has shape [", absl::StrJoin(tensor.shape, ", "), "], the candidate calls for [", absl::StrJoin(found->second, ", "), "]"));
+      return Refuse(tensor.name, absl::StrCat("has shape [", absl::StrJoin(tensor.shape, ", "),
+                                              "], the candidate calls for [", absl::StrJoin(found->second, ", "), "]"));
     }
     ESPALIER_ASSIGN_OR_RETURN(const NumberFormat other, FormatOf(tensor));
     if (other != format) return Refuse(tensor.name, absl::StrCat("is ", Name(other), ", others are ", Name(format)));
     int64_t bytes = BytesOf(tensor.dtype);
     for (const int64_t size : tensor.shape) bytes *= size;
-    if (static_cast<int64_t>(tensor.bytes.size()) != bytes) return Refuse(tensor.name, absl::StrCat("has ", tensor.bytes.size(), " bytes, its shape takes ", bytes));
+    if (static_cast<int64_t>(tensor.bytes.size()) != bytes)
+      return Refuse(tensor.name, absl::StrCat("has ", tensor.bytes.size(), " bytes, its shape takes ", bytes));
     expected.erase(found);
   }
   if (!expected.empty()) return Refuse(expected.begin()->first, "is missing");
@@ -94,7 +97,8 @@ void AddWeights(const ExportInput& input, std::vector<ExportFile>* files) {
     }
     files->push_back(WeightsFile(name, shards[i]));
   }
-  const json index = {{"metadata", {{"total_parameters", CountParameters(input.candidate)}, {"total_size", total}}}, {"weight_map", weight_map}};
+  const json index = {{"metadata", {{"total_parameters", CountParameters(input.candidate)}, {"total_size", total}}},
+                      {"weight_map", weight_map}};
   files->push_back({"model.safetensors.index.json", index.dump(2) + "\n", {}});
 }
 
@@ -121,7 +125,8 @@ std::string ExportFile::Content() const {
 
 absl::StatusOr<std::vector<ExportFile>> MakeExport(const ExportInput& input) {
   ESPALIER_ASSIGN_OR_RETURN(const NumberFormat format, CheckTensors(input));
-  ESPALIER_ASSIGN_OR_RETURN(std::string config, ExportConfigJson(input.dense_config_json, input.dense, input.candidate, format));
+  ESPALIER_ASSIGN_OR_RETURN(std::string config,
+                            ExportConfigJson(input.dense_config_json, input.dense, input.candidate, format));
   std::vector<ExportFile> files;
   files.push_back({"config.json", std::move(config), {}});
   files.push_back({"configuration_espalier.py", kConfigurationPython, {}});
@@ -134,7 +139,8 @@ absl::StatusOr<std::vector<ExportFile>> MakeExport(const ExportInput& input) {
   std::set<std::string> names;
   for (const ExportFile& file : files) names.insert(file.name);
   for (const auto& [name, content] : input.copied_files) {
-    if (!names.insert(name).second) return absl::InvalidArgumentError(absl::StrCat("export: the copied file '", name, "' has the name of another"));
+    if (!names.insert(name).second)
+      return absl::InvalidArgumentError(absl::StrCat("export: the copied file '", name, "' has the name of another"));
     files.push_back({name, content, {}});
   }
   return files;
@@ -151,7 +157,8 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ReadCopiedFiles
 
 absl::Status WriteExport(const std::string& folder, const std::vector<ExportFile>& files) {
   ESPALIER_RETURN_IF_ERROR(CreateFolders(folder));
-  for (const ExportFile& file : files) ESPALIER_RETURN_IF_ERROR(WritePiecesAtomically(folder + "/" + file.name, file.pieces()));
+  for (const ExportFile& file : files)
+    ESPALIER_RETURN_IF_ERROR(WritePiecesAtomically(folder + "/" + file.name, file.pieces()));
   return absl::OkStatus();
 }
 

@@ -1,10 +1,10 @@
 // The files of an export: a pruned model as a Hugging Face folder that transformers loads with trust_remote_code.
 //
-// config.json is the dense model's with model_type "espalier", base_model_type (the family) and the sparse per_layer_config
-// that transformers defines: string layer keys, only the values that differ (num_attention_heads, num_key_value_heads,
-// intermediate_size), "skip" with "attention" and "mlp" for removed units, and query_to_kv, ours, where query heads do not
-// share the kept KV heads evenly. A removed unit's tensors are left out, its norm too. Stock classes refuse the folder,
-// because they would load it without an error and make up what is missing.
+// config.json is the dense model's with model_type "espalier", base_model_type (the family) and the sparse
+// per_layer_config that transformers defines: string layer keys, only the values that differ (num_attention_heads,
+// num_key_value_heads, intermediate_size), "skip" with "attention" and "mlp" for removed units, and query_to_kv, ours,
+// where query heads do not share the kept KV heads evenly. A removed unit's tensors are left out, its norm too. Stock
+// classes refuse the folder, because they would load it without an error and make up what is missing.
 #pragma once
 
 #include <map>
@@ -33,16 +33,16 @@ struct ExportInput {
 // A file as pieces laid end to end, so that tensor bytes are not copied.
 struct ExportFile {
   std::string name;
-  std::string head;                     // owned bytes that come first
-  std::vector<std::string_view> rest;   // views of the input's tensors
+  std::string head;                    // owned bytes that come first
+  std::vector<std::string_view> rest;  // views of the input's tensors
   int64_t num_bytes() const;
   std::vector<std::string_view> pieces() const;  // head and rest; valid while this object lives and does not move
   std::string Content() const;
 };
 
 // Pure: the same input gives the same bytes. kInvalidArgument names the tensor that is missing, unexpected, of another
-// shape than the candidate's or not of one floating number format. The number format of the tensors becomes config.json's
-// dtype.
+// shape than the candidate's or not of one floating number format. The number format of the tensors becomes
+// config.json's dtype.
 absl::StatusOr<std::vector<ExportFile>> MakeExport(const ExportInput& input);
 
 // Reads TokenizerFiles(folder): name and content.

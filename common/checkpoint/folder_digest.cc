@@ -17,7 +17,8 @@ absl::StatusOr<std::string> FolderDigest(const std::string& folder) {
   std::error_code error;
   for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
-    if (name == "config.json" || name == "model.safetensors.index.json" || absl::EndsWith(name, ".safetensors")) names.push_back(name);
+    if (name == "config.json" || name == "model.safetensors.index.json" || absl::EndsWith(name, ".safetensors"))
+      names.push_back(name);
   }
   if (error) return absl::NotFoundError(absl::StrCat("cannot read folder '", folder, "': ", error.message()));
   std::sort(names.begin(), names.end());

@@ -46,14 +46,16 @@ std::string ForeignKind(std::string_view bytes) {
   using namespace std::string_view_literals;
   if (bytes.starts_with("PK\x03\x04"sv)) return "a zip archive (such as a PyTorch .bin or a numpy .npz)";
   // Protocol 2 to 5 of pickle: opcode 0x80, the protocol, and not the zeros of a small little-endian number.
-  if (bytes.size() > 2 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5 && bytes[2] != 0) return "a pickle (PyTorch) file";
+  if (bytes.size() > 2 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5 && bytes[2] != 0)
+    return "a pickle (PyTorch) file";
   if (bytes.starts_with("\xfd"
                         "7zXZ"sv)) {
     return "an xz archive; decompress it first";
   }
   if (bytes.starts_with("\x1f\x8b"sv)) return "a gzip archive; decompress it first";
   if (bytes.starts_with("GGUF"sv)) return "a GGUF file";
-  if (bytes.starts_with("version https://git-lfs"sv)) return "a Git LFS pointer, not the file itself; fetch it with git lfs pull";
+  if (bytes.starts_with("version https://git-lfs"sv))
+    return "a Git LFS pointer, not the file itself; fetch it with git lfs pull";
   if (bytes.starts_with("\x93NUMPY"sv)) return "a numpy .npy file";
   return "";
 }

@@ -52,7 +52,9 @@ const FamilyTraits* FindFamily(ConfigFields* fields, bool* exported) {
   if (family.empty()) {
     fields->Fail(absl::StrCat("'", key, "' is missing"));
   } else {
-    fields->Fail(absl::StrCat("'", key, "' is '", family, "', which is not supported (supported: llama, mistral, qwen2, qwen3 and espalier exports)"));
+    fields->Fail(
+        absl::StrCat("'", key, "' is '", family,
+                     "', which is not supported (supported: llama, mistral, qwen2, qwen3 and espalier exports)"));
   }
   return nullptr;
 }
@@ -70,26 +72,47 @@ void CheckArchitecture(ConfigFields* fields, const FamilyTraits& family, bool ex
 }
 
 bool IsNeutral(const json& value) {
-  return value.is_null() || value == false || value == 0 || (value.is_structured() && value.empty()) || (value.is_string() && value.get<std::string>().empty());
+  return value.is_null() || value == false || value == 0 || (value.is_structured() && value.empty()) ||
+         (value.is_string() && value.get<std::string>().empty());
 }
 
 // Fields that transformers' classes of these families do not read may still say that the weights belong to another
-// arithmetic: what sounds like it is refused by name, the rest (tokenizer hints, tool notes) is ignored as transformers does.
+// arithmetic: what sounds like it is refused by name, the rest (tokenizer hints, tool notes) is ignored as transformers
+// does.
 void CheckUnknownFields(ConfigFields* fields) {
-  static const std::set<std::string> known = {
-      "attention_bias", "attention_dropout", "hidden_act", "hidden_activation", "initializer_range", "layer_types", "max_window_layers", "mlp_bias",
-      "original_max_position_embeddings", "pretraining_tp", "qkv_bias", "rms_norm_eps", "rope_parameters", "rope_scaling", "rope_theta", "sliding_window",
-      "tie_word_embeddings", "use_sliding_window", "per_layer_config", "max_position_embeddings"};
-  static const char* const suspicious[] = {"softcap", "multiplier", "scal", "window", "expert", "moe", "quant", "norm", "rope", "rotary",
-                                           "bias", "hidden_act", "logit", "alibi", "skip", "residual", "sparse", "lora", "layer_type", "block_configs", "attention_chunk",
-                                           "kv_shar", "num_nextn"};
+  static const std::set<std::string> known = {"attention_bias",
+                                              "attention_dropout",
+                                              "hidden_act",
+                                              "hidden_activation",
+                                              "initializer_range",
+                                              "layer_types",
+                                              "max_window_layers",
+                                              "mlp_bias",
+                                              "original_max_position_embeddings",
+                                              "pretraining_tp",
+                                              "qkv_bias",
+                                              "rms_norm_eps",
+                                              "rope_parameters",
+                                              "rope_scaling",
+                                              "rope_theta",
+                                              "sliding_window",
+                                              "tie_word_embeddings",
+                                              "use_sliding_window",
+                                              "per_layer_config",
+                                              "max_position_embeddings"};
+  static const char* const suspicious[] = {
+      "softcap", "multiplier", "scal",       "window",        "expert",          "moe",     "quant",    "norm",
+      "rope",    "rotary",     "bias",       "hidden_act",    "logit",           "alibi",   "skip",     "residual",
+      "sparse",  "lora",       "layer_type", "block_configs", "attention_chunk", "kv_shar", "num_nextn"};
   for (const auto& [key, value] : fields->object().items()) {
     if (known.contains(key) || IsNeutral(value)) continue;
-    const bool factor_of_one = value.is_number() && value.get<double>() == 1.0 && (absl::StrContains(key, "factor") || absl::StrContains(key, "multiplier"));
+    const bool factor_of_one = value.is_number() && value.get<double>() == 1.0 &&
+                               (absl::StrContains(key, "factor") || absl::StrContains(key, "multiplier"));
     if (factor_of_one || absl::StartsWith(key, "initializer")) continue;
     for (const char* part : suspicious) {
       if (absl::StrContains(key, part)) {
-        fields->Fail(absl::StrCat("'", key, "' = ", ShortText(value), " may change the arithmetic and is not supported"));
+        fields->Fail(
+            absl::StrCat("'", key, "' = ", ShortText(value), " may change the arithmetic and is not supported"));
         return;
       }
     }
@@ -101,7 +124,8 @@ void CheckUnknownFields(ConfigFields* fields) {
 void CheckActivation(ConfigFields* fields) {
   for (const char* key : {"hidden_act", "hidden_activation"}) {
     const std::string activation = fields->Text(key, "silu");
-    if (activation != "silu" && activation != "swish") fields->Fail(absl::StrCat("'", key, "' is '", activation, "', which is not supported (supported: silu)"));
+    if (activation != "silu" && activation != "swish")
+      fields->Fail(absl::StrCat("'", key, "' is '", activation, "', which is not supported (supported: silu)"));
   }
 }
 
@@ -122,7 +146,8 @@ int64_t QwenWindow(ConfigFields* fields, int num_layers) {
         fields->Fail(absl::StrCat("'layer_types' holds ", ShortText(type), ", which is not supported"));
       }
     }
-    if (any_sliding && !use_window) fields->Fail("'layer_types' holds \"sliding_attention\", but 'use_sliding_window' is false");
+    if (any_sliding && !use_window)
+      fields->Fail("'layer_types' holds \"sliding_attention\", but 'use_sliding_window' is false");
   } else {
     any_sliding = use_window && fields->Integer("max_window_layers", 28, 0, kMaxLayers * 10) < num_layers;
   }
@@ -135,7 +160,8 @@ void ReadWindow(ConfigFields* fields, bool exported, ModelConfig* config) {
   int64_t window = 0;
   if (config->family == Family::kLlama && !exported) {
     if (fields->Has("sliding_window") && !IsNeutral(fields->object()["sliding_window"])) {
-      fields->Fail(absl::StrCat("'sliding_window' = ", ShortText(fields->object()["sliding_window"]), " is not supported for llama"));
+      fields->Fail(absl::StrCat("'sliding_window' = ", ShortText(fields->object()["sliding_window"]),
+                                " is not supported for llama"));
     }
   } else if (plain) {
     const int64_t absent = exported ? 0 : 4096;
@@ -153,21 +179,26 @@ void ReadShape(ConfigFields* fields, const FamilyTraits& family, ModelConfig* co
   config->num_layers = static_cast<int>(fields->Integer("num_hidden_layers", std::nullopt, 1, kMaxLayers));
   config->num_heads = static_cast<int>(fields->Integer("num_attention_heads", std::nullopt, 1, kMaxWidth));
   config->ffn_width = static_cast<int>(fields->Integer("intermediate_size", std::nullopt, 1, kMaxWidth));
-  config->max_positions = static_cast<int>(fields->Integer("max_position_embeddings", family.max_positions, 1, kMaxPositions));
+  config->max_positions =
+      static_cast<int>(fields->Integer("max_position_embeddings", family.max_positions, 1, kMaxPositions));
   const bool like_query = family.kv_heads_when_absent == 0 || fields->IsNull("num_key_value_heads");
   const int64_t kv_absent = like_query ? config->num_heads : family.kv_heads_when_absent;
   config->num_kv_heads = static_cast<int>(fields->Integer("num_key_value_heads", kv_absent, 1, kMaxWidth));
   const int64_t head_absent = family.family == Family::kQwen3 ? 128 : config->hidden_size / config->num_heads;
   if (!fields->Has("head_dim") && family.family != Family::kQwen3 && config->hidden_size % config->num_heads != 0) {
-    fields->Fail(absl::StrCat("'hidden_size' ", config->hidden_size, " is no multiple of 'num_attention_heads' ", config->num_heads, ", and 'head_dim' is missing"));
+    fields->Fail(absl::StrCat("'hidden_size' ", config->hidden_size, " is no multiple of 'num_attention_heads' ",
+                              config->num_heads, ", and 'head_dim' is missing"));
   }
   config->head_size = static_cast<int>(fields->Integer("head_dim", head_absent, 1, 65'536));
   config->rms_norm_epsilon = fields->Number("rms_norm_eps", 1e-6, 0.0, 1.0);
   if (config->num_heads % config->num_kv_heads != 0) {
-    fields->Fail(absl::StrCat("'num_attention_heads' ", config->num_heads, " is no multiple of 'num_key_value_heads' ", config->num_kv_heads));
+    fields->Fail(absl::StrCat("'num_attention_heads' ", config->num_heads, " is no multiple of 'num_key_value_heads' ",
+                              config->num_kv_heads));
   }
-  if (config->head_size % 2 != 0) fields->Fail(absl::StrCat("a head size of ", config->head_size, " is odd, which rotary positions cannot use"));
-  if (int64_t{config->num_heads} * config->head_size > kMaxWidth) fields->Fail(absl::StrCat(config->num_heads, " heads of ", config->head_size, " are too wide"));
+  if (config->head_size % 2 != 0)
+    fields->Fail(absl::StrCat("a head size of ", config->head_size, " is odd, which rotary positions cannot use"));
+  if (int64_t{config->num_heads} * config->head_size > kMaxWidth)
+    fields->Fail(absl::StrCat(config->num_heads, " heads of ", config->head_size, " are too wide"));
 }
 
 void ReadBiases(ConfigFields* fields, ModelConfig* config) {
@@ -189,14 +220,17 @@ void ReadBiases(ConfigFields* fields, ModelConfig* config) {
       config->qk_norm = true;
       break;
   }
-  if (mlp_bias && config->family != Family::kLlama) fields->Fail(absl::StrCat("'mlp_bias' = true is not supported for ", Name(config->family)));
+  if (mlp_bias && config->family != Family::kLlama)
+    fields->Fail(absl::StrCat("'mlp_bias' = true is not supported for ", Name(config->family)));
 }
 
 NumberFormat ReadNumberFormat(ConfigFields* fields) {
   const std::string format = fields->Text("dtype", fields->Text("torch_dtype", "float32"));
   if (format == "bfloat16") return NumberFormat::kBFloat16;
   if (format == "float16") return NumberFormat::kFloat16;
-  if (format != "float32") fields->Fail(absl::StrCat("'dtype' is '", format, "', which is not supported (supported: float32, float16, bfloat16)"));
+  if (format != "float32")
+    fields->Fail(
+        absl::StrCat("'dtype' is '", format, "', which is not supported (supported: float32, float16, bfloat16)"));
   return NumberFormat::kFloat32;
 }
 

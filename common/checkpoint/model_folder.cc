@@ -41,8 +41,9 @@ absl::Status NoWeights(const std::string& folder) {
   for (const std::string& name : ListFiles(folder)) {
     for (const char* ending : {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".gguf", ".h5", ".msgpack"}) {
       if (absl::EndsWith(name, ending)) {
-        return absl::InvalidArgumentError(absl::StrCat("'", folder, "' has weights as '", name, "' only; safetensors are needed (model.safetensors, or ",
-                                                       kIndexFile, " with its shards), because loading a pickle can run code"));
+        return absl::InvalidArgumentError(absl::StrCat(
+            "'", folder, "' has weights as '", name, "' only; safetensors are needed (model.safetensors, or ",
+            kIndexFile, " with its shards), because loading a pickle can run code"));
       }
     }
   }
@@ -54,11 +55,13 @@ absl::StatusOr<std::map<std::string, std::string>> ReadIndex(const std::string& 
   ESPALIER_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxIndexBytes));
   ESPALIER_ASSIGN_OR_RETURN(const nlohmann::json index, ParseStrictJson(text, path, 8));
   const auto map = index.is_object() ? index.find("weight_map") : index.end();
-  if (map == index.end() || !map->is_object() || map->empty()) return absl::InvalidArgumentError(absl::StrCat("'", path, "': 'weight_map' is missing or empty"));
+  if (map == index.end() || !map->is_object() || map->empty())
+    return absl::InvalidArgumentError(absl::StrCat("'", path, "': 'weight_map' is missing or empty"));
   std::map<std::string, std::string> shards;
   for (const auto& [tensor, value] : map->items()) {
     const std::string file = value.is_string() ? value.get<std::string>() : std::string();
-    const bool plain = !file.empty() && file.front() != '.' && file.find_first_of(std::string("/\\\0", 3)) == std::string::npos;
+    const bool plain =
+        !file.empty() && file.front() != '.' && file.find_first_of(std::string("/\\\0", 3)) == std::string::npos;
     if (!plain || !absl::EndsWith(file, ".safetensors")) {
       return absl::InvalidArgumentError(absl::StrCat("'", path, "': tensor '", tensor, "' lies in ", ShortText(value),
                                                      ", which is no plain name of a .safetensors file in the folder"));
@@ -100,7 +103,8 @@ class OpenFolder final : public ModelFolder {
       for (const std::string& file : shards) ESPALIER_RETURN_IF_ERROR(AddFile(file, &index));
       for (const auto& [tensor, file] : index) {
         if (file_of_.contains(tensor) || IsIgnored(tensor, config_)) continue;
-        return absl::InvalidArgumentError(absl::StrCat("'", index_path, "': tensor '", tensor, "' is not in '", file, "'"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("'", index_path, "': tensor '", tensor, "' is not in '", file, "'"));
       }
     } else {
       return NoWeights(path_);
@@ -116,8 +120,9 @@ class OpenFolder final : public ModelFolder {
       if (index != nullptr) {
         const auto entry = index->find(tensor);
         if (entry == index->end() || entry->second != name) {
-          return absl::InvalidArgumentError(absl::StrCat("'", file->path(), "': tensor '", tensor, "' is here, but ", kIndexFile, " ",
-                                                         entry == index->end() ? "does not name it" : "names '" + entry->second + "'"));
+          return absl::InvalidArgumentError(
+              absl::StrCat("'", file->path(), "': tensor '", tensor, "' is here, but ", kIndexFile, " ",
+                           entry == index->end() ? "does not name it" : "names '" + entry->second + "'"));
         }
       }
       tensors_[tensor] = info;
@@ -131,20 +136,23 @@ class OpenFolder final : public ModelFolder {
     const std::map<std::string, std::vector<int64_t>> expected = ExpectedTensors(config_);
     for (const auto& [tensor, shape] : expected) {
       const auto found = tensors_.find(tensor);
-      if (found == tensors_.end()) return absl::InvalidArgumentError(absl::StrCat("'", path_, "': tensor '", tensor, "' is missing"));
+      if (found == tensors_.end())
+        return absl::InvalidArgumentError(absl::StrCat("'", path_, "': tensor '", tensor, "' is missing"));
       const TensorInfo& info = found->second;
       if (info.shape != shape) {
-        return absl::InvalidArgumentError(absl::StrCat("'", FileOf(tensor), "': tensor '", tensor, "' has shape [", absl::StrJoin(info.shape, ", "),
-                                                       "], config.json calls for [", absl::StrJoin(shape, ", "), "]"));
+        return absl::InvalidArgumentError(absl::StrCat("'", FileOf(tensor), "': tensor '", tensor, "' has shape [",
+                                                       absl::StrJoin(info.shape, ", "), "], config.json calls for [",
+                                                       absl::StrJoin(shape, ", "), "]"));
       }
       if (info.dtype != Dtype::kFloat32 && info.dtype != Dtype::kFloat16 && info.dtype != Dtype::kBFloat16) {
-        return absl::InvalidArgumentError(absl::StrCat("'", FileOf(tensor), "': tensor '", tensor, "' has dtype ", Name(info.dtype),
-                                                       "; weights are F32, F16 or BF16"));
+        return absl::InvalidArgumentError(absl::StrCat("'", FileOf(tensor), "': tensor '", tensor, "' has dtype ",
+                                                       Name(info.dtype), "; weights are F32, F16 or BF16"));
       }
     }
     for (const auto& [tensor, info] : tensors_) {
       if (!expected.contains(tensor)) {
-        return absl::InvalidArgumentError(absl::StrCat("'", FileOf(tensor), "': tensor '", tensor, "' does not belong to the model that config.json describes"));
+        return absl::InvalidArgumentError(absl::StrCat("'", FileOf(tensor), "': tensor '", tensor,
+                                                       "' does not belong to the model that config.json describes"));
       }
     }
     // config.json may be silent or wrong about the number format; the embedding's is the checkpoint's.
@@ -173,8 +181,10 @@ absl::StatusOr<std::unique_ptr<ModelFolder>> ModelFolder::Open(const std::string
 
 std::vector<std::string> TokenizerFiles(const std::string& folder) {
   static const std::set<std::string> known = {
-      "added_tokens.json", "chat_template.jinja", "chat_template.json", "generation_config.json", "merges.txt", "special_tokens_map.json",
-      "spiece.model",      "tekken.json",         "tokenizer.json",     "tokenizer.model",        "tokenizer_config.json", "vocab.json", "vocab.txt"};
+      "added_tokens.json", "chat_template.jinja",     "chat_template.json",    "generation_config.json",
+      "merges.txt",        "special_tokens_map.json", "spiece.model",          "tekken.json",
+      "tokenizer.json",    "tokenizer.model",         "tokenizer_config.json", "vocab.json",
+      "vocab.txt"};
   std::vector<std::string> files;
   for (const std::string& name : ListFiles(folder)) {
     if (known.contains(name)) files.push_back(name);

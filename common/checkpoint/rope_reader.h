@@ -1,5 +1,5 @@
-// Rotary position settings of config.json, in the old spelling (rope_theta, rope_scaling with "type" or "rope_type") and
-// in the new one (rope_parameters).
+// Rotary position settings of config.json, in the old spelling (rope_theta, rope_scaling with "type" or "rope_type")
+// and in the new one (rope_parameters).
 #pragma once
 
 #include "common/checkpoint/config_fields.h"

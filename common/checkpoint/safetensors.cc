@@ -38,7 +38,8 @@ absl::Status RefuseTensor(const std::string& name, const std::string& tensor, co
 }
 
 bool IsPrintable(const std::string& text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; });
 }
 
 absl::StatusOr<uint64_t> HeaderLength(std::string_view file, const std::string& name) {
@@ -48,14 +49,17 @@ absl::StatusOr<uint64_t> HeaderLength(std::string_view file, const std::string& 
       return Refuse(name, absl::StrCat("this is ", kind, "; weights are read from safetensors files only"));
     }
   }
-  if (file.size() < 10) return absl::DataLossError(absl::StrCat("'", name, "': ", file.size(), " bytes are too few for a safetensors file; is it truncated?"));
+  if (file.size() < 10)
+    return absl::DataLossError(
+        absl::StrCat("'", name, "': ", file.size(), " bytes are too few for a safetensors file; is it truncated?"));
   uint64_t length = 0;
   std::memcpy(&length, file.data(), sizeof(length));
   if (length > kMaxHeaderBytes) {
     return Refuse(name, absl::StrCat("the header claims ", length, " bytes, the limit is ", kMaxHeaderBytes));
   }
   if (length > file.size() - 8) {
-    return absl::DataLossError(absl::StrCat("'", name, "': the header claims ", length, " bytes, the file has ", file.size(), "; is it truncated?"));
+    return absl::DataLossError(absl::StrCat("'", name, "': the header claims ", length, " bytes, the file has ",
+                                            file.size(), "; is it truncated?"));
   }
   if (!opens_object) return Refuse(name, "the header does not begin with '{'; this is not a safetensors file");
   return length;
@@ -64,7 +68,8 @@ absl::StatusOr<uint64_t> HeaderLength(std::string_view file, const std::string& 
 absl::StatusOr<std::vector<int64_t>> ReadIntegers(const json& entry, const char* key, const std::string& name,
                                                   const std::string& tensor) {
   const auto found = entry.find(key);
-  if (found == entry.end() || !found->is_array()) return RefuseTensor(name, tensor, absl::StrCat("'", key, "' is no list"));
+  if (found == entry.end() || !found->is_array())
+    return RefuseTensor(name, tensor, absl::StrCat("'", key, "' is no list"));
   std::vector<int64_t> values;
   for (const json& value : *found) {
     if (!value.is_number_unsigned() || value.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) {
@@ -75,37 +80,47 @@ absl::StatusOr<std::vector<int64_t>> ReadIntegers(const json& entry, const char*
   return values;
 }
 
-absl::StatusOr<TensorInfo> ReadEntry(const json& entry, const std::string& name, const std::string& tensor, int64_t data_begin,
-                                     int64_t data_bytes) {
+absl::StatusOr<TensorInfo> ReadEntry(const json& entry, const std::string& name, const std::string& tensor,
+                                     int64_t data_begin, int64_t data_bytes) {
   if (tensor.empty() || tensor.size() > kMaxNameLength || !IsPrintable(tensor)) {
-    return Refuse(name, absl::StrCat("a tensor's name is empty, unprintable or longer than ", kMaxNameLength, " bytes"));
+    return Refuse(name,
+                  absl::StrCat("a tensor's name is empty, unprintable or longer than ", kMaxNameLength, " bytes"));
   }
   if (!entry.is_object()) return RefuseTensor(name, tensor, "its entry is no object");
   for (const auto& [key, value] : entry.items()) {
-    if (key != "dtype" && key != "shape" && key != "data_offsets") return RefuseTensor(name, tensor, absl::StrCat("unknown key '", key, "'"));
+    if (key != "dtype" && key != "shape" && key != "data_offsets")
+      return RefuseTensor(name, tensor, absl::StrCat("unknown key '", key, "'"));
   }
   TensorInfo info;
   const json dtype = entry.value("dtype", json());
-  const auto* known = std::find_if(std::begin(kDtypeNames), std::end(kDtypeNames),
-                                   [&](const auto& pair) { return dtype.is_string() && dtype.get<std::string>() == pair.second; });
-  if (known == std::end(kDtypeNames)) return RefuseTensor(name, tensor, absl::StrCat("dtype ", ShortText(dtype), " is not supported"));
+  const auto* known = std::find_if(std::begin(kDtypeNames), std::end(kDtypeNames), [&](const auto& pair) {
+    return dtype.is_string() && dtype.get<std::string>() == pair.second;
+  });
+  if (known == std::end(kDtypeNames))
+    return RefuseTensor(name, tensor, absl::StrCat("dtype ", ShortText(dtype), " is not supported"));
   info.dtype = known->first;
   ESPALIER_ASSIGN_OR_RETURN(info.shape, ReadIntegers(entry, "shape", name, tensor));
-  if (info.shape.size() > kMaxRank) return RefuseTensor(name, tensor, absl::StrCat("rank ", info.shape.size(), " is above ", kMaxRank));
+  if (info.shape.size() > kMaxRank)
+    return RefuseTensor(name, tensor, absl::StrCat("rank ", info.shape.size(), " is above ", kMaxRank));
   ESPALIER_ASSIGN_OR_RETURN(std::vector<int64_t> offsets, ReadIntegers(entry, "data_offsets", name, tensor));
   if (offsets.size() != 2) return RefuseTensor(name, tensor, "'data_offsets' must hold two numbers");
-  if (offsets[0] > offsets[1]) return RefuseTensor(name, tensor, absl::StrCat("data_offsets [", offsets[0], ", ", offsets[1], "] run backwards"));
+  if (offsets[0] > offsets[1])
+    return RefuseTensor(name, tensor, absl::StrCat("data_offsets [", offsets[0], ", ", offsets[1], "] run backwards"));
   int64_t bytes = BytesOf(info.dtype);
   for (const int64_t size : info.shape) {
-    if (__builtin_mul_overflow(bytes, size, &bytes)) return RefuseTensor(name, tensor, absl::StrCat("shape [", absl::StrJoin(info.shape, ", "), "] overflows"));
+    if (__builtin_mul_overflow(bytes, size, &bytes))
+      return RefuseTensor(name, tensor, absl::StrCat("shape [", absl::StrJoin(info.shape, ", "), "] overflows"));
   }
   if (bytes != offsets[1] - offsets[0]) {
-    return RefuseTensor(name, tensor, absl::StrCat("shape [", absl::StrJoin(info.shape, ", "), "] of ", Name(info.dtype), " takes ", bytes,
-                                                   " bytes, data_offsets [", offsets[0], ", ", offsets[1], "] hold ", offsets[1] - offsets[0]));
+    return RefuseTensor(
+        name, tensor,
+        absl::StrCat("shape [", absl::StrJoin(info.shape, ", "), "] of ", Name(info.dtype), " takes ", bytes,
+                     " bytes, data_offsets [", offsets[0], ", ", offsets[1], "] hold ", offsets[1] - offsets[0]));
   }
   if (offsets[1] > data_bytes) {
-    return absl::DataLossError(absl::StrCat("'", name, "': tensor '", tensor, "': data_offsets [", offsets[0], ", ", offsets[1],
-                                            "] end outside of the file, which holds ", data_bytes, " bytes of data; is it truncated?"));
+    return absl::DataLossError(absl::StrCat("'", name, "': tensor '", tensor, "': data_offsets [", offsets[0], ", ",
+                                            offsets[1], "] end outside of the file, which holds ", data_bytes,
+                                            " bytes of data; is it truncated?"));
   }
   info.begin = data_begin + offsets[0];
   info.end = data_begin + offsets[1];
@@ -114,7 +129,8 @@ absl::StatusOr<TensorInfo> ReadEntry(const json& entry, const std::string& name,
 
 // After sorting, each tensor begins where the one before ended; overlaps and holes make files that mean different
 // things to different readers.
-absl::Status CheckLayout(const std::map<std::string, TensorInfo>& tensors, const std::string& name, int64_t data_begin, int64_t file_bytes) {
+absl::Status CheckLayout(const std::map<std::string, TensorInfo>& tensors, const std::string& name, int64_t data_begin,
+                         int64_t file_bytes) {
   std::vector<std::pair<std::pair<int64_t, int64_t>, const std::string*>> ranges;
   for (const auto& [tensor, info] : tensors) ranges.push_back({{info.begin, info.end}, &tensor});
   std::sort(ranges.begin(), ranges.end());
@@ -122,23 +138,29 @@ absl::Status CheckLayout(const std::map<std::string, TensorInfo>& tensors, const
   const std::string* before = nullptr;
   for (const auto& [range, tensor] : ranges) {
     if (range.first < end) {
-      return RefuseTensor(name, *tensor, absl::StrCat("its data overlaps that of tensor '", before == nullptr ? std::string() : *before, "' (byte ",
-                                                      range.first - data_begin, " lies before ", end - data_begin, ")"));
+      return RefuseTensor(
+          name, *tensor,
+          absl::StrCat("its data overlaps that of tensor '", before == nullptr ? std::string() : *before, "' (byte ",
+                       range.first - data_begin, " lies before ", end - data_begin, ")"));
     }
     if (range.first > end) {
-      return RefuseTensor(name, *tensor, absl::StrCat("there is a hole of ", range.first - end, " bytes before its data at byte ", range.first - data_begin));
+      return RefuseTensor(name, *tensor,
+                          absl::StrCat("there is a hole of ", range.first - end, " bytes before its data at byte ",
+                                       range.first - data_begin));
     }
     end = range.second;
     before = tensor;
   }
-  if (end != file_bytes) return Refuse(name, absl::StrCat(file_bytes - end, " bytes at the end of the file belong to no tensor"));
+  if (end != file_bytes)
+    return Refuse(name, absl::StrCat(file_bytes - end, " bytes at the end of the file belong to no tensor"));
   return absl::OkStatus();
 }
 
 absl::Status ReadMetadata(const json& entry, const std::string& name, std::map<std::string, std::string>* metadata) {
   if (!entry.is_object()) return Refuse(name, "'__metadata__' is no object");
   for (const auto& [key, value] : entry.items()) {
-    if (!value.is_string()) return Refuse(name, absl::StrCat("'__metadata__' has ", ShortText(value), " under '", key, "', not a text"));
+    if (!value.is_string())
+      return Refuse(name, absl::StrCat("'__metadata__' has ", ShortText(value), " under '", key, "', not a text"));
     if (metadata != nullptr) (*metadata)[key] = value.get<std::string>();
   }
   return absl::OkStatus();
@@ -155,7 +177,8 @@ class MappedSafetensors final : public SafetensorsFile {
   const std::map<std::string, TensorInfo>& tensors() const override { return tensors_; }
   const std::map<std::string, std::string>& metadata() const override { return metadata_; }
   std::string_view Bytes(const TensorInfo& tensor) const override {
-    ESPALIER_CHECK(tensor.begin >= 0 && tensor.begin <= tensor.end && static_cast<size_t>(tensor.end) <= file_->bytes().size());
+    ESPALIER_CHECK(tensor.begin >= 0 && tensor.begin <= tensor.end &&
+                   static_cast<size_t>(tensor.end) <= file_->bytes().size());
     return file_->bytes().substr(static_cast<size_t>(tensor.begin), static_cast<size_t>(tensor.end - tensor.begin));
   }
 
@@ -205,7 +228,8 @@ absl::StatusOr<std::map<std::string, TensorInfo>> ParseSafetensorsHeader(std::st
   ESPALIER_ASSIGN_OR_RETURN(const uint64_t length, HeaderLength(file, name));
   ESPALIER_ASSIGN_OR_RETURN(const json header, ParseStrictJson(file.substr(8, length), name, 4));
   if (!header.is_object()) return Refuse(name, "the header is no JSON object");
-  if (header.size() > kMaxTensors) return Refuse(name, absl::StrCat(header.size(), " tensors are more than the limit of ", kMaxTensors));
+  if (header.size() > kMaxTensors)
+    return Refuse(name, absl::StrCat(header.size(), " tensors are more than the limit of ", kMaxTensors));
   const int64_t data_begin = static_cast<int64_t>(8 + length);
   const int64_t file_bytes = static_cast<int64_t>(file.size());
   std::map<std::string, TensorInfo> tensors;
@@ -227,7 +251,8 @@ absl::StatusOr<std::unique_ptr<SafetensorsFile>> SafetensorsFile::Open(const std
   return result;
 }
 
-std::string SafetensorsHeader(const std::vector<TensorToWrite>& tensors, const std::map<std::string, std::string>& metadata) {
+std::string SafetensorsHeader(const std::vector<TensorToWrite>& tensors,
+                              const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) {
     for (const auto& [key, value] : metadata) header["__metadata__"][key] = value;
@@ -246,7 +271,8 @@ std::string SafetensorsHeader(const std::vector<TensorToWrite>& tensors, const s
   return result + text;
 }
 
-std::string SerializeSafetensors(const std::vector<TensorToWrite>& tensors, const std::map<std::string, std::string>& metadata) {
+std::string SerializeSafetensors(const std::vector<TensorToWrite>& tensors,
+                                 const std::map<std::string, std::string>& metadata) {
   std::string result = SafetensorsHeader(tensors, metadata);
   size_t total = result.size();
   for (const TensorToWrite& tensor : tensors) total += tensor.bytes.size();

@@ -51,9 +51,11 @@ struct TensorToWrite {
 };
 
 // The length and header alone; the tensors' bytes follow in the given order.
-std::string SafetensorsHeader(const std::vector<TensorToWrite>& tensors, const std::map<std::string, std::string>& metadata);
+std::string SafetensorsHeader(const std::vector<TensorToWrite>& tensors,
+                              const std::map<std::string, std::string>& metadata);
 
 // Deterministic bytes: tensors in the given order, metadata sorted, header padded with spaces to 8.
-std::string SerializeSafetensors(const std::vector<TensorToWrite>& tensors, const std::map<std::string, std::string>& metadata);
+std::string SerializeSafetensors(const std::vector<TensorToWrite>& tensors,
+                                 const std::map<std::string, std::string>& metadata);
 
 }  // namespace espalier::checkpoint

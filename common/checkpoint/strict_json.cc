@@ -95,7 +95,8 @@ absl::StatusOr<json> ParseStrictJson(std::string_view text, const std::string& n
     builder.error = exception.what();
   }
   if (!parsed || !builder.error.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("'", name, "': ", builder.error.empty() ? "not valid JSON" : builder.error));
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", name, "': ", builder.error.empty() ? "not valid JSON" : builder.error));
   }
   return std::move(builder.root);
 }

@@ -105,9 +105,12 @@ absl::StatusOr<NpyHeader> ReadHeader(std::string_view bytes, const std::string& 
   using namespace std::string_view_literals;
   if (!bytes.starts_with("\x93NUMPY"sv)) {
     const std::string kind = ForeignKind(bytes);
-    return Refuse(path, kind.empty() ? "this is not a numpy .npy file" : absl::StrCat("this is ", kind, ", not a numpy .npy file"));
+    return Refuse(path, kind.empty() ? "this is not a numpy .npy file"
+                                     : absl::StrCat("this is ", kind, ", not a numpy .npy file"));
   }
-  if (bytes.size() < 12) return absl::DataLossError(absl::StrCat("'", path, "': ", bytes.size(), " bytes are too few for a .npy file; is it truncated?"));
+  if (bytes.size() < 12)
+    return absl::DataLossError(
+        absl::StrCat("'", path, "': ", bytes.size(), " bytes are too few for a .npy file; is it truncated?"));
   const int major = bytes[6];
   if (major < 1 || major > 3) return Refuse(path, absl::StrCat("version ", major, " of the .npy format is not known"));
   const size_t length_bytes = major == 1 ? 2 : 4;
@@ -118,7 +121,8 @@ absl::StatusOr<NpyHeader> ReadHeader(std::string_view bytes, const std::string& 
   if (length > 65536 || header.data_begin > bytes.size()) {
     return Refuse(path, absl::StrCat("the .npy header claims ", length, " bytes; is the file truncated?"));
   }
-  if (!HeaderScanner(bytes.substr(8 + length_bytes, length)).Parse(&header)) return Refuse(path, "the .npy header cannot be read");
+  if (!HeaderScanner(bytes.substr(8 + length_bytes, length)).Parse(&header))
+    return Refuse(path, "the .npy header cannot be read");
   return header;
 }
 
@@ -127,7 +131,8 @@ absl::StatusOr<TokenType> TypeOf(const std::string& descr, const std::string& pa
   if (descr == "<u4") return TokenType::kUint32;
   if (descr == "<i4") return TokenType::kInt32;
   if (descr == "<i8") return TokenType::kInt64;
-  return Refuse(path, absl::StrCat("dtype '", descr, "' is not supported; tokens are uint16, uint32, int32 or int64, little-endian"));
+  return Refuse(path, absl::StrCat("dtype '", descr,
+                                   "' is not supported; tokens are uint16, uint32, int32 or int64, little-endian"));
 }
 
 int64_t BytesOf(TokenType type) { return type == TokenType::kUint16 ? 2 : type == TokenType::kInt64 ? 8 : 4; }
@@ -144,7 +149,11 @@ void Convert(const char* bytes, int64_t count, int64_t* out) {
 class NpyTokenFile final : public TokenFile {
  public:
   NpyTokenFile(std::unique_ptr<MappedFile> file, TokenType type, size_t data_begin, int64_t num_tokens, int row_length)
-      : file_(std::move(file)), type_(type), data_begin_(data_begin), num_tokens_(num_tokens), row_length_(row_length) {}
+      : file_(std::move(file)),
+        type_(type),
+        data_begin_(data_begin),
+        num_tokens_(num_tokens),
+        row_length_(row_length) {}
 
   const std::string& path() const override { return file_->path(); }
   int64_t num_tokens() const override { return num_tokens_; }
@@ -174,7 +183,8 @@ class NpyTokenFile final : public TokenFile {
       for (int64_t i = 0; i < count; ++i) {
         const int64_t id = ids[static_cast<size_t>(i)];
         if (id < 0 || id >= vocabulary_size) {
-          return Refuse(path(), absl::StrCat("token id ", id, " at position ", begin + i, " is outside of the model's vocabulary of ", vocabulary_size));
+          return Refuse(path(), absl::StrCat("token id ", id, " at position ", begin + i,
+                                             " is outside of the model's vocabulary of ", vocabulary_size));
         }
       }
     }
@@ -196,8 +206,10 @@ absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& pa
   ESPALIER_ASSIGN_OR_RETURN(const NpyHeader header, ReadHeader(file->bytes(), path));
   ESPALIER_ASSIGN_OR_RETURN(const TokenType type, TypeOf(header.descr, path));
   const size_t rank = header.shape.size();
-  if (rank != 1 && rank != 2) return Refuse(path, absl::StrCat("it has ", rank, " dimensions; tokens are a list or a table of rows"));
-  if (header.fortran_order && rank == 2) return Refuse(path, "its rows lie in Fortran order; save it with numpy.ascontiguousarray");
+  if (rank != 1 && rank != 2)
+    return Refuse(path, absl::StrCat("it has ", rank, " dimensions; tokens are a list or a table of rows"));
+  if (header.fortran_order && rank == 2)
+    return Refuse(path, "its rows lie in Fortran order; save it with numpy.ascontiguousarray");
   int64_t num_tokens = 1;
   for (const int64_t size : header.shape) {
     if (__builtin_mul_overflow(num_tokens, size, &num_tokens)) return Refuse(path, "its shape overflows");
@@ -207,8 +219,8 @@ absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& pa
   const int64_t there = static_cast<int64_t>(file->bytes().size() - header.data_begin);
   if (__builtin_mul_overflow(num_tokens, BytesOf(type), &wanted)) return Refuse(path, "its shape overflows");
   if (wanted > there) {
-    return absl::DataLossError(absl::StrCat("'", path, "': ", num_tokens, " tokens of '", header.descr, "' take ", wanted, " bytes, the file holds ", there,
-                                            "; is it truncated?"));
+    return absl::DataLossError(absl::StrCat("'", path, "': ", num_tokens, " tokens of '", header.descr, "' take ",
+                                            wanted, " bytes, the file holds ", there, "; is it truncated?"));
   }
   if (wanted < there) return Refuse(path, absl::StrCat(there - wanted, " bytes after the last token"));
   if (rank == 2 && header.shape[1] > INT32_MAX) return Refuse(path, "its rows are too long");

@@ -10,15 +10,18 @@ namespace espalier {
 
 // kInvalidArgument when `length` is below 2, beyond the model's positions or beyond its sliding window.
 inline absl::Status CheckSequenceLength(const ModelConfig& config, int length) {
-  if (length < 2) return absl::InvalidArgumentError(absl::StrCat("sequence length ", length, " leaves nothing to predict; use at least 2"));
+  if (length < 2)
+    return absl::InvalidArgumentError(
+        absl::StrCat("sequence length ", length, " leaves nothing to predict; use at least 2"));
   if (config.max_positions > 0 && length > config.max_positions) {
-    return absl::InvalidArgumentError(absl::StrCat("sequence length ", length, " is more than the model's max_position_embeddings ",
+    return absl::InvalidArgumentError(absl::StrCat("sequence length ", length,
+                                                   " is more than the model's max_position_embeddings ",
                                                    config.max_positions, "; use a shorter one"));
   }
   if (config.sliding_window > 0 && length > config.sliding_window) {
-    return absl::InvalidArgumentError(absl::StrCat("sequence length ", length, " is more than the model's sliding_window ",
-                                                   config.sliding_window, ", and sliding attention is not supported; use at most ",
-                                                   config.sliding_window));
+    return absl::InvalidArgumentError(
+        absl::StrCat("sequence length ", length, " is more than the model's sliding_window ", config.sliding_window,
+                     ", and sliding attention is not supported; use at most ", config.sliding_window));
   }
   return absl::OkStatus();
 }

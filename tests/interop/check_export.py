@@ -2,12 +2,12 @@
 """Checks an exported folder with transformers, so independently of our own reader.
 
     check_export.py perplexity FOLDER --tokens FILE.npy --sequence-length L [--windows N]
-    check_export.py logits FOLDER --tokens FILE.npy --sequence-length L [--windows N] [--reference-logits FILE] [--tolerance T]
+    check_export.py logits FOLDER --tokens FILE.npy --sequence-length L [--windows N] [--reference-logits FILE]
     check_export.py generate FOLDER [--prompt-tokens 1,2,3] [--new-tokens N]
     check_export.py parameters FOLDER
 
-The windows are those of `espalier evaluate`: the file cut into non-overlapping windows of L tokens, N of them spread evenly
-(0 for all). Prints one JSON object; exits with 1 when a comparison fails.
+The windows are those of `espalier evaluate`: the file cut into non-overlapping windows of L tokens, N of them spread
+evenly (0 for all). Prints one JSON object; exits with 1 when a comparison fails.
 """
 
 import argparse
@@ -29,7 +29,9 @@ def parse_arguments():
     parser.add_argument("--tokens", type=pathlib.Path)
     parser.add_argument("--sequence-length", type=int, default=512)
     parser.add_argument("--windows", type=int, default=128, help="0 for all")
-    parser.add_argument("--reference-logits", type=pathlib.Path, help="safetensors with `logits` [windows, L, vocabulary], float32")
+    parser.add_argument(
+        "--reference-logits", type=pathlib.Path, help="safetensors with `logits` [windows, L, vocabulary], float32"
+    )
     parser.add_argument("--tolerance", type=float, default=1e-4)
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or auto")
     parser.add_argument("--prompt-tokens", default="1,2,3,4")
@@ -56,7 +58,9 @@ def check_logits(model, arguments):
 
 def check_generation(model, arguments):
     prompt = torch.tensor([[int(token) for token in arguments.prompt_tokens.split(",")]])
-    options = dict(max_new_tokens=arguments.new_tokens, do_sample=False, attention_mask=torch.ones_like(prompt), pad_token_id=0)
+    options = dict(
+        max_new_tokens=arguments.new_tokens, do_sample=False, attention_mask=torch.ones_like(prompt), pad_token_id=0
+    )
     with_cache = model.generate(prompt, use_cache=True, **options)[0].tolist()
     without = model.generate(prompt, use_cache=False, **options)[0].tolist()
     return {"tokens": with_cache, "equal_without_cache": with_cache == without}, with_cache == without
@@ -67,7 +71,9 @@ def main():
     model = load_model(arguments.folder, dtype=arguments.dtype)
     passed = True
     if arguments.what == "perplexity":
-        value, windows, predictions = perplexity(model, np.load(arguments.tokens), arguments.sequence_length, arguments.windows)
+        value, windows, predictions = perplexity(
+            model, np.load(arguments.tokens), arguments.sequence_length, arguments.windows
+        )
         result = {"perplexity": value, "windows": windows, "predictions": predictions}
     elif arguments.what == "logits":
         result, passed = check_logits(model, arguments)

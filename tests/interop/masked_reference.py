@@ -29,7 +29,11 @@ def query_to_kv(mask, config):
 def layer_shape(mask, config):
     """As the C++ tool that writes exports reads it."""
     mapping = query_to_kv(mask, config) if mask.heads else []
-    return {"head_to_kv": mapping, "num_kv_heads": len(kept_kv_heads(mask, config)) if mask.heads else 0, "ffn_width": len(mask.neurons)}
+    return {
+        "head_to_kv": mapping,
+        "num_kv_heads": len(kept_kv_heads(mask, config)) if mask.heads else 0,
+        "ffn_width": len(mask.neurons),
+    }
 
 
 def head_rows(heads, size):
@@ -38,10 +42,17 @@ def head_rows(heads, size):
 
 def mask_dense(model, masks):
     """Zeroes the columns that read removed heads and neurons; a removed unit adds nothing, so its biases go as well."""
-    size = model.config.head_dim if getattr(model.config, "head_dim", None) else model.config.hidden_size // model.config.num_attention_heads
+    size = (
+        model.config.head_dim
+        if getattr(model.config, "head_dim", None)
+        else model.config.hidden_size // model.config.num_attention_heads
+    )
     with torch.no_grad():
         for layer, mask in zip(model.model.layers, masks):
-            for linear, kept in ((layer.self_attn.o_proj, head_rows(mask.heads, size)), (layer.mlp.down_proj, torch.tensor(mask.neurons, dtype=torch.long))):
+            for linear, kept in (
+                (layer.self_attn.o_proj, head_rows(mask.heads, size)),
+                (layer.mlp.down_proj, torch.tensor(mask.neurons, dtype=torch.long)),
+            ):
                 zeros = torch.ones(linear.weight.shape[1], dtype=torch.bool)
                 zeros[kept] = False
                 linear.weight[:, zeros] = 0

@@ -15,7 +15,8 @@
 namespace espalier::checkpoint {
 namespace {
 
-absl::Status Write(const std::string& dense_folder, const std::string& layers_path, const std::string& tensors_path, const std::string& output) {
+absl::Status Write(const std::string& dense_folder, const std::string& layers_path, const std::string& tensors_path,
+                   const std::string& output) {
   ExportInput input;
   ESPALIER_ASSIGN_OR_RETURN(input.dense, ReadModelConfig(dense_folder));
   ESPALIER_ASSIGN_OR_RETURN(input.dense_config_json, ReadFile(dense_folder + "/config.json", 1'000'000));
@@ -24,9 +25,11 @@ absl::Status Write(const std::string& dense_folder, const std::string& layers_pa
   input.candidate = input.dense;
   input.candidate.layers.clear();
   for (const auto& layer : nlohmann::json::parse(layers)) {
-    input.candidate.layers.push_back({layer["head_to_kv"].get<std::vector<int>>(), layer["num_kv_heads"].get<int>(), layer["ffn_width"].get<int>()});
+    input.candidate.layers.push_back(
+        {layer["head_to_kv"].get<std::vector<int>>(), layer["num_kv_heads"].get<int>(), layer["ffn_width"].get<int>()});
   }
-  for (const auto& [name, info] : tensors->tensors()) input.tensors.push_back({name, info.dtype, info.shape, tensors->Bytes(info)});
+  for (const auto& [name, info] : tensors->tensors())
+    input.tensors.push_back({name, info.dtype, info.shape, tensors->Bytes(info)});
   input.provenance_json = R"({"made_by": "write_export"})";
   ESPALIER_ASSIGN_OR_RETURN(input.copied_files, ReadCopiedFiles(dense_folder));
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<ExportFile> files, MakeExport(input));

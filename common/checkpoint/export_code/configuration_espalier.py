@@ -1,14 +1,14 @@
 """Configuration of a model pruned by Espalier: a Llama-like decoder whose layers may differ in width.
 
-The global fields are the dense model's. `per_layer_config` is transformers' sparse map from a layer to what differs there:
-`num_attention_heads`, `num_key_value_heads`, `intermediate_size`, and `skip` with "attention" or "mlp" where the unit was
-removed. `query_to_kv` is our own: which KV head each query head of the layer reads, where they do not share them evenly.
+The global fields are the dense model's. `per_layer_config` is transformers' sparse map from a layer to what differs
+there: `num_attention_heads`, `num_key_value_heads`, `intermediate_size`, and `skip` with "attention" or "mlp" where the
+unit was removed. `query_to_kv` is our own: which KV head each query head of the layer reads, where they do not share
+them evenly.
 """
 
 from typing import ClassVar
 
 from transformers.configuration_utils import PreTrainedConfig
-
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 LAYER_KEYS = {"num_attention_heads", "num_key_value_heads", "intermediate_size", "query_to_kv", "skip"}

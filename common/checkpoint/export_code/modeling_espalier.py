@@ -1,8 +1,8 @@
 """A Llama-like decoder whose layers may differ in width, for models pruned by Espalier.
 
-Each layer is built from its own entry of the configuration (`config.per_layer_config[i]`). Removed units do not exist: no
-module, no norm, no place in the cache. The attention layers' places in the cache are counted among themselves, so that
-place 0 always knows the sequence length, also when layer 0 has no attention.
+Each layer is built from its own entry of the configuration (`config.per_layer_config[i]`). Removed units do not exist:
+no module, no norm, no place in the cache. The attention layers' places in the cache are counted among themselves, so
+that place 0 always knows the sequence length, also when layer 0 has no attention.
 
 Shape letters: B rows, L positions, D hidden, H query heads, G KV heads, K head size, F FFN width, V vocabulary.
 """
@@ -99,6 +99,7 @@ class EspalierAttention(nn.Module):
         self.is_causal = True
         self.sliding_window = config.sliding_window
         self.query_to_kv = self.check_query_to_kv(layer, heads, kv_heads, layer_idx)
+        self.kv_index_H = None
         self.num_key_value_groups = heads // kv_heads if self.query_to_kv is None else 1
         self.q_proj = nn.Linear(config.hidden_size, heads * size, bias=config.qkv_bias)
         self.k_proj = nn.Linear(config.hidden_size, kv_heads * size, bias=config.qkv_bias)
@@ -115,11 +116,17 @@ class EspalierAttention(nn.Module):
         mapping = layer.query_to_kv
         if mapping is None:
             if heads % kv_heads != 0:
-                raise ValueError(f"layer {layer_idx}: {heads} query heads cannot share {kv_heads} KV heads without query_to_kv")
+                raise ValueError(f"layer {layer_idx}: {heads} query and {kv_heads} KV heads need query_to_kv")
             return None
         if len(mapping) != heads or min(mapping) < 0 or max(mapping) >= kv_heads:
-            raise ValueError(f"layer {layer_idx}: query_to_kv {mapping} does not fit {heads} query and {kv_heads} KV heads")
+            raise ValueError(f"layer {layer_idx}: query_to_kv {mapping} fits no {heads} query and {kv_heads} KV heads")
         return tuple(mapping)
+
+    def kv_index(self, device):
+        # Kept out of the buffers, which loading may leave uninitialised.
+        if self.kv_index_H is None or self.kv_index_H.device != device:
+            self.kv_index_H = torch.tensor(self.query_to_kv, device=device)
+        return self.kv_index_H
 
     def forward(self, hidden_states, position_embeddings, attention_mask=None, past_key_values=None, **kwargs):
         rows, positions = hidden_states.shape[:2]
@@ -136,14 +143,14 @@ class EspalierAttention(nn.Module):
             key, value = past_key_values.update(key, value, self.cache_index)
         if self.query_to_kv is not None:
             # Query heads share the KV heads unevenly: each gets a copy of its own, after the cache.
-            index_H = torch.tensor(self.query_to_kv, device=key.device)
+            index_H = self.kv_index(key.device)
             key, value = key.index_select(1, index_H), value.index_select(1, index_H)
         attend = eager_attention
         if self.config._attn_implementation != "eager":
             attend = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
-        dropout = self.attention_dropout if self.training else 0.0
+        options = {"scaling": self.scaling, "dropout": self.attention_dropout if self.training else 0.0}
         output, weights = attend(
-            self, query, key, value, attention_mask, dropout=dropout, scaling=self.scaling, sliding_window=self.sliding_window, **kwargs
+            self, query, key, value, attention_mask, sliding_window=self.sliding_window, **options, **kwargs
         )
         return self.o_proj(output.reshape(rows, positions, -1).contiguous()), weights
 
@@ -205,10 +212,12 @@ class EspalierPreTrainedModel(PreTrainedModel):
         # transformers makes up weights that a folder lacks, with a warning only.
         model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         wrong = [f"{name} is missing" for name in sorted(info["missing_keys"])]
-        wrong += [f"{name} does not belong to the configuration" for name in sorted(info["unexpected_keys"]) if "layers." in name]
+        unexpected = sorted(name for name in info["unexpected_keys"] if "layers." in name)
+        wrong += [f"{name} belongs to no unit" for name in unexpected]
         wrong += [f"{key[0]} has another shape" for key in sorted(info["mismatched_keys"])]
         if wrong:
-            raise ValueError(f"the weights do not fit config.json: {wrong[0]}" + (f" and {len(wrong) - 1} more" if wrong[1:] else ""))
+            more = f" and {len(wrong) - 1} more" if wrong[1:] else ""
+            raise ValueError(f"the weights do not fit config.json: {wrong[0]}{more}")
         return (model, info) if output_loading_info else model
 
 
@@ -217,7 +226,9 @@ class EspalierModel(EspalierPreTrainedModel):
         super().__init__(config)
         layers = list(config.per_layer_config)
         if len(layers) != config.num_hidden_layers:
-            raise ValueError(f"per_layer_config describes {len(layers)} layers, the model has {config.num_hidden_layers}")
+            raise ValueError(
+                f"per_layer_config describes {len(layers)} layers, the model has {config.num_hidden_layers}"
+            )
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
         self.layers = nn.ModuleList()
         self.num_attention_layers = 0
@@ -258,7 +269,8 @@ class EspalierModel(EspalierPreTrainedModel):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         use_cache = self.config.use_cache if use_cache is None else use_cache
         output_attentions = self.config.output_attentions if output_attentions is None else output_attentions
-        output_hidden_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
         if self.gradient_checkpointing and self.training:
             use_cache = False
         hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
@@ -273,7 +285,11 @@ class EspalierModel(EspalierPreTrainedModel):
         for layer in self.layers:
             all_hidden.append(hidden)
             hidden, weights = layer(
-                hidden, attention_mask=mask, past_key_values=past_key_values, position_embeddings=position_embeddings, **kwargs
+                hidden,
+                attention_mask=mask,
+                past_key_values=past_key_values,
+                position_embeddings=position_embeddings,
+                **kwargs,
             )
             all_weights.append(weights)
         hidden = self.norm(hidden)

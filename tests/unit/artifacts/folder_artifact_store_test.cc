@@ -22,7 +22,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string PathOf(const std::string& folder, const std::string& digest) { return folder + "/sha256/" + digest.substr(0, 2) + "/" + digest; }
+std::string PathOf(const std::string& folder, const std::string& digest) {
+  return folder + "/sha256/" + digest.substr(0, 2) + "/" + digest;
+}
 
 int FilesUnder(const std::string& folder) {
   int count = 0;
@@ -61,7 +63,8 @@ TEST_CASE("FolderArtifactStore: what was put is read back under its digest", "[a
   SECTION("the same content again, in pieces or from a file, is the same artifact") {
     REQUIRE_OK(WriteFileAtomically(temp / "source", content));
     CHECK(store->PutFile(temp / "source").value() == *digest);
-    CHECK(store->PutPieces({std::string_view(content).substr(0, 5), std::string_view(content).substr(5)}).value() == *digest);
+    CHECK(store->PutPieces({std::string_view(content).substr(0, 5), std::string_view(content).substr(5)}).value() ==
+          *digest);
     CHECK(FilesUnder(temp / "store") == 1);
     CHECK(fs::exists(temp / "source"));
   }
@@ -80,10 +83,13 @@ TEST_CASE("FolderArtifactStore: what was put is read back under its digest", "[a
     CHECK(absl::IsNotFound(store->Size(*digest).status()));
     REQUIRE_OK(store->Remove(*digest));
   }
-  SECTION("another store on the same folder sees it") { CHECK(OpenStore(temp / "store")->Get(*digest).value() == content); }
+  SECTION("another store on the same folder sees it") {
+    CHECK(OpenStore(temp / "store")->Get(*digest).value() == content);
+  }
 }
 
-TEST_CASE("FolderArtifactStore: a flipped byte is data loss, the file is moved aside and can be written again", "[artifacts]") {
+TEST_CASE("FolderArtifactStore: a flipped byte is data loss, the file is moved aside and can be written again",
+          "[artifacts]") {
   testing::TempDir temp;
   auto store = OpenStore(temp.path());
   const std::string content(10'000, 'w');
@@ -109,7 +115,8 @@ TEST_CASE("FolderArtifactStore: a flipped byte is data loss, the file is moved a
   }
 }
 
-TEST_CASE("FolderArtifactStore: many writers of the same and of other content leave only whole artifacts", "[artifacts]") {
+TEST_CASE("FolderArtifactStore: many writers of the same and of other content leave only whole artifacts",
+          "[artifacts]") {
   testing::TempDir temp;
   const std::string shared(200'000, 's');
   std::vector<std::thread> writers;
@@ -118,7 +125,8 @@ TEST_CASE("FolderArtifactStore: many writers of the same and of other content le
     writers.emplace_back([&, writer] {
       auto store = OpenFolderArtifactStore(temp.path());
       for (int round = 0; round < 10; ++round) {
-        const bool stored = store.ok() && (*store)->Put(shared).ok() && (*store)->Put(std::to_string(writer) + "/" + std::to_string(round)).ok() &&
+        const bool stored = store.ok() && (*store)->Put(shared).ok() &&
+                            (*store)->Put(std::to_string(writer) + "/" + std::to_string(round)).ok() &&
                             (*store)->SetName("bank/latest", std::string(1000, static_cast<char>('a' + writer))).ok();
         const bool read = stored && (*store)->Get(Sha256Hex(shared)).value_or("") == shared;
         const std::string name = (*store)->GetName("bank/latest").value_or("");
@@ -153,7 +161,8 @@ TEST_CASE("FolderArtifactStore: names are small mutable values", "[artifacts]") 
 TEST_CASE("FolderArtifactStore: a digest that is none is refused before any path is made of it", "[artifacts]") {
   testing::TempDir temp;
   auto store = OpenStore(temp.path());
-  for (const std::string& digest : {std::string(), std::string("../../etc/passwd"), std::string(64, 'G'), std::string(63, 'a'), std::string(64, 'A')}) {
+  for (const std::string& digest : {std::string(), std::string("../../etc/passwd"), std::string(64, 'G'),
+                                    std::string(63, 'a'), std::string(64, 'A')}) {
     CHECK(absl::IsInvalidArgument(store->Get(digest).status()));
     CHECK(absl::IsInvalidArgument(store->Remove(digest)));
   }

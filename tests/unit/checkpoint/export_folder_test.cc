@@ -18,7 +18,11 @@ using testing::RequireMessage;
 
 json DenseConfig() {
   json config = testing::SmallConfig();
-  config.update({{"num_hidden_layers", 4}, {"rope_theta", 5e5}, {"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}}, {"eos_token_id", 1}, {"torch_dtype", "float32"}});
+  config.update({{"num_hidden_layers", 4},
+                 {"rope_theta", 5e5},
+                 {"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}},
+                 {"eos_token_id", 1},
+                 {"torch_dtype", "float32"}});
   return config;
 }
 
@@ -39,7 +43,8 @@ ExportInput Input(testing::OwnedTensors* owned) {
 }
 
 const ExportFile& Find(const std::vector<ExportFile>& files, const std::string& name) {
-  const auto found = std::find_if(files.begin(), files.end(), [&](const ExportFile& file) { return file.name == name; });
+  const auto found =
+      std::find_if(files.begin(), files.end(), [&](const ExportFile& file) { return file.name == name; });
   REQUIRE(found != files.end());
   return *found;
 }
@@ -60,9 +65,10 @@ TEST_CASE("Export: config.json names what differs by layer and nothing else", "[
   CHECK_FALSE(config.contains("torch_dtype"));
   CHECK_FALSE(config.contains("rope_scaling"));
   CHECK(config["rope_parameters"] == json{{"factor", 2.0}, {"rope_theta", 5e5}, {"rope_type", "linear"}});
-  CHECK(config["per_layer_config"] == json{{"0", {{"skip", {"attention"}}, {"intermediate_size", 8}}},
-                                           {"1", {{"num_attention_heads", 3}, {"query_to_kv", {0, 1, 1}}}},
-                                           {"2", {{"skip", {"mlp"}}, {"num_attention_heads", 2}, {"num_key_value_heads", 1}}}});
+  CHECK(config["per_layer_config"] ==
+        json{{"0", {{"skip", {"attention"}}, {"intermediate_size", 8}}},
+             {"1", {{"num_attention_heads", 3}, {"query_to_kv", {0, 1, 1}}}},
+             {"2", {{"skip", {"mlp"}}, {"num_attention_heads", 2}, {"num_key_value_heads", 1}}}});
   CHECK(Find(*files, "modeling_espalier.py").Content().find("class EspalierForCausalLM") != std::string::npos);
   CHECK(Find(*files, "configuration_espalier.py").Content().find("class EspalierConfig") != std::string::npos);
 }
@@ -108,15 +114,32 @@ TEST_CASE("Export: a dense candidate has no per_layer_config", "[checkpoint]") {
 
 TEST_CASE("Export: families, windows and biases survive the way through config.json", "[checkpoint]") {
   json config = DenseConfig();
-  SECTION("mistral with a window") { config.update({{"model_type", "mistral"}, {"architectures", {"MistralForCausalLM"}}, {"sliding_window", 32}}); }
-  SECTION("mistral without") { config.update({{"model_type", "mistral"}, {"architectures", {"MistralForCausalLM"}}, {"sliding_window", nullptr}}); }
-  SECTION("qwen2 with sliding layers") {
-    config.update({{"model_type", "qwen2"}, {"architectures", {"Qwen2ForCausalLM"}}, {"sliding_window", 32}, {"use_sliding_window", true}, {"max_window_layers", 2}});
+  SECTION("mistral with a window") {
+    config.update({{"model_type", "mistral"}, {"architectures", {"MistralForCausalLM"}}, {"sliding_window", 32}});
   }
-  SECTION("qwen3 with biases") { config.update({{"model_type", "qwen3"}, {"architectures", {"Qwen3ForCausalLM"}}, {"attention_bias", true}, {"head_dim", 8}}); }
-  SECTION("llama with every bias") { config.update({{"attention_bias", true}, {"mlp_bias", true}, {"tie_word_embeddings", true}}); }
+  SECTION("mistral without") {
+    config.update({{"model_type", "mistral"}, {"architectures", {"MistralForCausalLM"}}, {"sliding_window", nullptr}});
+  }
+  SECTION("qwen2 with sliding layers") {
+    config.update({{"model_type", "qwen2"},
+                   {"architectures", {"Qwen2ForCausalLM"}},
+                   {"sliding_window", 32},
+                   {"use_sliding_window", true},
+                   {"max_window_layers", 2}});
+  }
+  SECTION("qwen3 with biases") {
+    config.update(
+        {{"model_type", "qwen3"}, {"architectures", {"Qwen3ForCausalLM"}}, {"attention_bias", true}, {"head_dim", 8}});
+  }
+  SECTION("llama with every bias") {
+    config.update({{"attention_bias", true}, {"mlp_bias", true}, {"tie_word_embeddings", true}});
+  }
   SECTION("llama 3 rope") {
-    config["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 32}};
+    config["rope_scaling"] = {{"rope_type", "llama3"},
+                              {"factor", 8.0},
+                              {"low_freq_factor", 1.0},
+                              {"high_freq_factor", 4.0},
+                              {"original_max_position_embeddings", 32}};
   }
   const ModelConfig dense = Parse(config);
   ModelConfig candidate = dense;

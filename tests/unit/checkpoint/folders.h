@@ -54,9 +54,12 @@ inline ModelConfig Parse(const nlohmann::json& config) {
   return *std::move(parsed);
 }
 
-inline void Write(const std::string& path, const std::string& content) { REQUIRE_OK(WriteFileAtomically(path, content)); }
+inline void Write(const std::string& path, const std::string& content) {
+  REQUIRE_OK(WriteFileAtomically(path, content));
+}
 
-inline void WriteFolder(const std::string& folder, const nlohmann::json& config, const std::vector<TensorToWrite>& tensors) {
+inline void WriteFolder(const std::string& folder, const nlohmann::json& config,
+                        const std::vector<TensorToWrite>& tensors) {
   REQUIRE_OK(CreateFolders(folder));
   Write(folder + "/config.json", config.dump(2));
   Write(folder + "/model.safetensors", SerializeSafetensors(tensors, {{"format", "pt"}}));

@@ -40,7 +40,11 @@ TEST_CASE("ModelConfig: each family's numbers, defaults and biases", "[checkpoin
     CHECK(config.layers[1].num_kv_heads == 2);
     CHECK(config.layers[1].ffn_width == 24);
     json changed = SmallConfig();
-    changed.update({{"attention_bias", true}, {"mlp_bias", true}, {"head_dim", 8}, {"tie_word_embeddings", true}, {"torch_dtype", "bfloat16"}});
+    changed.update({{"attention_bias", true},
+                    {"mlp_bias", true},
+                    {"head_dim", 8},
+                    {"tie_word_embeddings", true},
+                    {"torch_dtype", "bfloat16"}});
     changed.erase("num_key_value_heads");
     changed.erase("dtype");
     const ModelConfig with = Parse(changed);
@@ -88,7 +92,11 @@ TEST_CASE("ModelConfig: rope in the old and in the new spelling", "[checkpoint]"
   CHECK(rope_of({{"rope_theta", 5e5}, {"rope_scaling", {{"type", "linear"}, {"factor", 2.5}}}}) == linear);
   CHECK(rope_of({{"rope_theta", 5e5}, {"rope_scaling", {{"rope_type", "linear"}, {"factor", 2.5}}}}) == linear);
   CHECK(rope_of({{"rope_theta", 3e4}, {"rope_scaling", nullptr}}).theta == 3e4);
-  const json llama3 = {{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 32}};
+  const json llama3 = {{"rope_type", "llama3"},
+                       {"factor", 8.0},
+                       {"low_freq_factor", 1.0},
+                       {"high_freq_factor", 4.0},
+                       {"original_max_position_embeddings", 32}};
   const RopeConfig expected{RopeType::kLlama3, 5e5, 8.0, 1.0, 4.0, 32};
   CHECK(rope_of({{"rope_theta", 5e5}, {"rope_scaling", llama3}}) == expected);
   json new_spelling = llama3;
@@ -96,7 +104,8 @@ TEST_CASE("ModelConfig: rope in the old and in the new spelling", "[checkpoint]"
   CHECK(rope_of({{"rope_parameters", new_spelling}}) == expected);
 
   const auto refusal = [](const json& rope) { return Refusal(SmallConfig(), {{"rope_parameters", rope}}); };
-  for (const char* type : {"yarn", "dynamic", "longrope", "su", "mrope"}) RequireMessage(refusal({{"rope_type", type}, {"factor", 2}}), {type, "not supported"});
+  for (const char* type : {"yarn", "dynamic", "longrope", "su", "mrope"})
+    RequireMessage(refusal({{"rope_type", type}, {"factor", 2}}), {type, "not supported"});
   RequireMessage(refusal({{"rope_type", "linear"}}), {"factor", "missing"});
   RequireMessage(refusal({{"rope_type", "llama3"}, {"factor", 8}}), {"low_freq_factor"});
   RequireMessage(refusal({{"rope_type", "default"}, {"partial_rotary_factor", 0.5}}), {"partial_rotary_factor", "0.5"});
@@ -106,12 +115,14 @@ TEST_CASE("ModelConfig: rope in the old and in the new spelling", "[checkpoint]"
   RequireMessage(refusal({{"rope_type", "default"}, {"rope_theta", -1}}), {"rope_theta", "-1"});
 }
 
-TEST_CASE("ModelConfig: what changes the arithmetic and is not supported is refused by name and value", "[checkpoint]") {
+TEST_CASE("ModelConfig: what changes the arithmetic and is not supported is refused by name and value",
+          "[checkpoint]") {
   const json config = SmallConfig();
   RequireMessage(Refusal(config, {{"model_type", "gpt2"}}), {"config.json", "gpt2", "qwen3"});
   RequireMessage(Refusal(config, {{"model_type", nullptr}}), {"model_type", "missing"});
   RequireMessage(Refusal(config, {{"model_type", "qwen3_moe"}}), {"qwen3_moe"});
-  RequireMessage(Refusal(config, {{"architectures", {"LlamaForSequenceClassification"}}}), {"LlamaForSequenceClassification"});
+  RequireMessage(Refusal(config, {{"architectures", {"LlamaForSequenceClassification"}}}),
+                 {"LlamaForSequenceClassification"});
   RequireMessage(Refusal(config, {{"quantization_config", {{"bits", 4}}}}), {"quantization_config"});
   RequireMessage(Refusal(config, {{"hidden_act", "gelu"}}), {"hidden_act", "gelu"});
   RequireMessage(Refusal(config, {{"num_local_experts", 8}}), {"num_local_experts", "8"});
@@ -123,12 +134,21 @@ TEST_CASE("ModelConfig: what changes the arithmetic and is not supported is refu
   RequireMessage(Refusal(config, {{"auto_map", {{"AutoModelForCausalLM", "own.Own"}}}}), {"auto_map"});
   RequireMessage(Refusal(config, {{"per_layer_config", {{"0", {{"intermediate_size", 8}}}}}}), {"per_layer_config"});
   RequireMessage(Refusal(config, {{"dtype", "float8_e4m3fn"}}), {"float8_e4m3fn"});
-  RequireMessage(Refusal(Family("mistral", "MistralForCausalLM"), {{"attention_bias", true}}), {"attention_bias", "mistral"});
-  RequireMessage(Refusal(Family("qwen2", "Qwen2ForCausalLM"), {{"layer_types", {"full_attention", "linear_attention"}}}), {"linear_attention"});
-  REQUIRE_OK(Refusal(config, {{"residual_multiplier", 1.0}, {"num_local_experts", 0}, {"unsloth_version", "2025.1"}, {"pretraining_tp", 2}, {"auto_map", {{"AutoTokenizer", "x"}}}}));
+  RequireMessage(Refusal(Family("mistral", "MistralForCausalLM"), {{"attention_bias", true}}),
+                 {"attention_bias", "mistral"});
+  RequireMessage(
+      Refusal(Family("qwen2", "Qwen2ForCausalLM"), {{"layer_types", {"full_attention", "linear_attention"}}}),
+      {"linear_attention"});
+  REQUIRE_OK(Refusal(config, {{"residual_multiplier", 1.0},
+                              {"num_local_experts", 0},
+                              {"unsloth_version", "2025.1"},
+                              {"pretraining_tp", 2},
+                              {"auto_map", {{"AutoTokenizer", "x"}}}}));
 }
 
-TEST_CASE("ModelConfig: numbers that are missing, of another kind or out of bounds are refused before anything is allocated", "[checkpoint]") {
+TEST_CASE(
+    "ModelConfig: numbers that are missing, of another kind or out of bounds are refused before anything is allocated",
+    "[checkpoint]") {
   const json config = SmallConfig();
   RequireMessage(Refusal(config, {{"hidden_size", nullptr}}), {"hidden_size", "missing"});
   RequireMessage(Refusal(config, {{"hidden_size", "16"}}), {"hidden_size", "\"16\""});
@@ -137,7 +157,8 @@ TEST_CASE("ModelConfig: numbers that are missing, of another kind or out of boun
   RequireMessage(Refusal(config, {{"num_hidden_layers", 4000000000000}}), {"4000000000000"});
   RequireMessage(Refusal(config, {{"vocab_size", 18446744073709551615u}}), {"18446744073709551615"});
   RequireMessage(Refusal(config, {{"num_key_value_heads", 3}}), {"num_attention_heads", "4", "3"});
-  RequireMessage(Refusal(config, {{"num_attention_heads", 3}, {"num_key_value_heads", 3}}), {"hidden_size", "3", "head_dim"});
+  RequireMessage(Refusal(config, {{"num_attention_heads", 3}, {"num_key_value_heads", 3}}),
+                 {"hidden_size", "3", "head_dim"});
   RequireMessage(Refusal(config, {{"head_dim", 5}}), {"odd"});
   RequireMessage(Refusal(config, {{"tie_word_embeddings", 1}}), {"tie_word_embeddings"});
   RequireMessage(ParseModelConfig("{\"a\": 1, \"a\": 2}", "c").status(), {"'c'", "'a'", "twice"});
@@ -168,19 +189,25 @@ TEST_CASE("ModelConfig: a sliding window limits the sequence length", "[checkpoi
 
 json Exported(const json& layers) {
   json config = SmallConfig();
-  config.update({{"model_type", "espalier"}, {"base_model_type", "llama"}, {"architectures", {"EspalierForCausalLM"}}, {"per_layer_config", layers}});
+  config.update({{"model_type", "espalier"},
+                 {"base_model_type", "llama"},
+                 {"architectures", {"EspalierForCausalLM"}},
+                 {"per_layer_config", layers}});
   return config;
 }
 
 TEST_CASE("ModelConfig: an export's layers are read from per_layer_config", "[checkpoint]") {
-  const ModelConfig config = Parse(Exported({{"0", {{"skip", {"attention"}}, {"intermediate_size", 8}}},
-                                             {"01", {{"num_attention_heads", 3}, {"query_to_kv", {0, 1, 1}}, {"skip", {"mlp"}}}}}));
+  const ModelConfig config =
+      Parse(Exported({{"0", {{"skip", {"attention"}}, {"intermediate_size", 8}}},
+                      {"01", {{"num_attention_heads", 3}, {"query_to_kv", {0, 1, 1}}, {"skip", {"mlp"}}}}}));
   CHECK(config.layers[0] == LayerShape{{}, 0, 8});
   CHECK(config.layers[1] == LayerShape{{0, 1, 1}, 2, 0});
   CHECK(config.num_heads == 4);
   CHECK(Parse(Exported(json::object())).layers == Parse(SmallConfig()).layers);
 
-  const auto refusal = [](const json& layers) { return ParseModelConfig(Exported(layers).dump(), "config.json").status(); };
+  const auto refusal = [](const json& layers) {
+    return ParseModelConfig(Exported(layers).dump(), "config.json").status();
+  };
   RequireMessage(refusal({{"2", {{"intermediate_size", 8}}}}), {"'2'", "0 to 1"});
   RequireMessage(refusal({{"x", {{"intermediate_size", 8}}}}), {"'x'"});
   RequireMessage(refusal({{"0", {{"intermediate_size", 8}}}, {"00", {{"intermediate_size", 8}}}}), {"twice"});
@@ -188,7 +215,8 @@ TEST_CASE("ModelConfig: an export's layers are read from per_layer_config", "[ch
   RequireMessage(refusal({{"0", {{"num_attention_heads", 3}}}}), {"3 query heads", "2 KV heads", "query_to_kv"});
   RequireMessage(refusal({{"0", {{"num_attention_heads", 3}, {"query_to_kv", {0, 1, 2}}}}}), {"query_to_kv", "2"});
   RequireMessage(refusal({{"0", {{"num_attention_heads", 3}, {"query_to_kv", {0, 1}}}}}), {"query_to_kv", "3"});
-  RequireMessage(refusal({{"0", {{"skip", {"attention"}}, {"num_key_value_heads", 1}}}}), {"num_key_value_heads", "skipped"});
+  RequireMessage(refusal({{"0", {{"skip", {"attention"}}, {"num_key_value_heads", 1}}}}),
+                 {"num_key_value_heads", "skipped"});
   RequireMessage(refusal({{"0", {{"skip", {"ffn"}}}}}), {"ffn"});
   RequireMessage(refusal({{"0", {{"hidden_size", 8}}}}), {"hidden_size"});
 }

@@ -55,7 +55,8 @@ TEST_CASE("ModelFolder: one file or shards give the same tensors", "[checkpoint]
   }
 
   SECTION("index names that leave the folder") {
-    for (const char* name : {"../single/model.safetensors", "/etc/passwd.safetensors", "a/b.safetensors", "..", ".hidden.safetensors", "weights.bin", ""}) {
+    for (const char* name : {"../single/model.safetensors", "/etc/passwd.safetensors", "a/b.safetensors", "..",
+                             ".hidden.safetensors", "weights.bin", ""}) {
       json changed = map;
       changed["model.norm.weight"] = name;
       Write(index, json{{"weight_map", changed}}.dump());
@@ -64,7 +65,8 @@ TEST_CASE("ModelFolder: one file or shards give the same tensors", "[checkpoint]
   }
   SECTION("an index that disagrees with its shards") {
     json changed = map;
-    changed["model.norm.weight"] = map["model.norm.weight"] == "part-0.safetensors" ? "part-1.safetensors" : "part-0.safetensors";
+    changed["model.norm.weight"] =
+        map["model.norm.weight"] == "part-0.safetensors" ? "part-1.safetensors" : "part-0.safetensors";
     Write(index, json{{"weight_map", changed}}.dump());
     RequireMessage(Refusal(sharded), {"model.norm.weight"});
     changed = map;
@@ -104,7 +106,8 @@ TEST_CASE("ModelFolder: a bad folder is refused with file, tensor and value", "[
   }
   SECTION("a truncated file") {
     WriteFolder(folder, SmallConfig(), owned.tensors);
-    std::filesystem::resize_file(folder + "/model.safetensors", std::filesystem::file_size(folder + "/model.safetensors") - 7);
+    std::filesystem::resize_file(folder + "/model.safetensors",
+                                 std::filesystem::file_size(folder + "/model.safetensors") - 7);
     RequireMessage(Refusal(folder), {"model.safetensors", "truncated"});
   }
   SECTION("a missing tensor") {
@@ -121,7 +124,8 @@ TEST_CASE("ModelFolder: a bad folder is refused with file, tensor and value", "[
     json config = SmallConfig();
     config["intermediate_size"] = 32;
     WriteFolder(folder, config, owned.tensors);
-    RequireMessage(Refusal(folder), {"model.safetensors", "model.layers.0.mlp.down_proj.weight", "[16, 24]", "[16, 32]"});
+    RequireMessage(Refusal(folder),
+                   {"model.safetensors", "model.layers.0.mlp.down_proj.weight", "[16, 24]", "[16, 32]"});
   }
   SECTION("integers as weights") {
     owned = testing::TensorsOf(testing::Parse(SmallConfig()), Dtype::kInt16);

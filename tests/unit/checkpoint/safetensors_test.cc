@@ -54,7 +54,9 @@ TEST_CASE("Safetensors: a bad file is refused with file, tensor and value", "[ch
   REQUIRE_OK(Refusal(good + "   ", data));
   REQUIRE_OK(Refusal("{}", ""));
 
-  SECTION("too short for a header") { RequireMessage(ParseSafetensorsHeader("abc", "m", nullptr).status(), {"'m'", "3 bytes", "truncated"}); }
+  SECTION("too short for a header") {
+    RequireMessage(ParseSafetensorsHeader("abc", "m", nullptr).status(), {"'m'", "3 bytes", "truncated"});
+  }
   SECTION("a header that claims terabytes") {
     std::string file = FileOf(good, data);
     const uint64_t claimed = uint64_t{5} << 40;
@@ -77,9 +79,12 @@ TEST_CASE("Safetensors: a bad file is refused with file, tensor and value", "[ch
     RequireMessage(status, {"'model.safetensors'", "tensor 't'", "[0, 8]", "4 bytes", "truncated"});
   }
   SECTION("pickles and archives") {
-    RequireMessage(ParseSafetensorsHeader(std::string("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j", 12), "m", nullptr).status(), {"pickle", "safetensors"});
+    RequireMessage(
+        ParseSafetensorsHeader(std::string("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j", 12), "m", nullptr).status(),
+        {"pickle", "safetensors"});
     RequireMessage(ParseSafetensorsHeader(std::string("PK\x03\x04 archive/data.pkl"), "m", nullptr).status(), {"zip"});
-    RequireMessage(ParseSafetensorsHeader("version https://git-lfs.github.com/spec/v1\noid", "m", nullptr).status(), {"Git LFS"});
+    RequireMessage(ParseSafetensorsHeader("version https://git-lfs.github.com/spec/v1\noid", "m", nullptr).status(),
+                   {"Git LFS"});
   }
   SECTION("not JSON, or not an object") {
     RequireMessage(Refusal("{\"t\":", data), {"not valid JSON"});
@@ -88,43 +93,62 @@ TEST_CASE("Safetensors: a bad file is refused with file, tensor and value", "[ch
     RequireMessage(Refusal("{\"t\":{\"a\":{\"b\":{\"c\":{\"d\":1}}}}}", ""), {"deeper"});
   }
   SECTION("a key that stands twice") {
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", data), {"'t'", "twice"});
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2],"shape":[1],"data_offsets":[0,8]}})", data), {"'shape'", "twice"});
+    RequireMessage(
+        Refusal(
+            R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
+            data),
+        {"'t'", "twice"});
+    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2],"shape":[1],"data_offsets":[0,8]}})", data),
+                   {"'shape'", "twice"});
   }
-  SECTION("metadata that is no text") { RequireMessage(Refusal(R"({"__metadata__":{"a":1}})", ""), {"__metadata__", "'a'"}); }
+  SECTION("metadata that is no text") {
+    RequireMessage(Refusal(R"({"__metadata__":{"a":1}})", ""), {"__metadata__", "'a'"});
+  }
   SECTION("dtypes") {
     RequireMessage(Refusal(R"({"t":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]}})", data), {"'t'", "F8_E4M3"});
     RequireMessage(Refusal(R"({"t":{"shape":[8],"data_offsets":[0,8]}})", data), {"dtype null"});
   }
   SECTION("shapes") {
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", data), {"'t'", "[3]", "12", "8"});
+    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", data),
+                   {"'t'", "[3]", "12", "8"});
     RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", data), {"-2"});
     RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})", data), {"2.0"});
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})", data), {"overflow"});
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,8]}})", data), {"'t'"});
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,2],"data_offsets":[0,8]}})", data), {"rank 9"});
+    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})", data),
+                   {"overflow"});
+    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,8]}})", data),
+                   {"'t'"});
+    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,2],"data_offsets":[0,8]}})", data),
+                   {"rank 9"});
   }
   SECTION("offsets") {
     RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", data), {"'t'", "[8, 0]"});
     RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0]}})", data), {"two numbers"});
     RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", data), {"[4, 12]", "outside"});
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[18446744073709551608,18446744073709551615]}})", data), {"18446744073709551608"});
+    RequireMessage(
+        Refusal(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[18446744073709551608,18446744073709551615]}})",
+                data),
+        {"18446744073709551608"});
   }
   SECTION("overlaps, holes and rests") {
-    const std::string twice = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})";
+    const std::string twice =
+        R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})";
     RequireMessage(Refusal(twice, std::string(12, 'x')), {"'b'", "overlaps", "'a'"});
-    const std::string same = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+    const std::string same =
+        R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
     RequireMessage(Refusal(same, data), {"overlaps"});
-    RequireMessage(Refusal(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", data), {"'a'", "hole", "4 bytes"});
+    RequireMessage(Refusal(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", data),
+                   {"'a'", "hole", "4 bytes"});
     RequireMessage(Refusal(good, data + "rest"), {"4 bytes", "no tensor"});
   }
   SECTION("unprintable names and unknown keys") {
-    RequireMessage(Refusal("{\"a\\n\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", data), {"unprintable"});
+    RequireMessage(Refusal("{\"a\\n\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", data),
+                   {"unprintable"});
     RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1}})", data), {"'more'"});
   }
 }
 
-TEST_CASE("Safetensors: no cut and no flipped byte of a header makes the reader crash or read outside", "[checkpoint]") {
+TEST_CASE("Safetensors: no cut and no flipped byte of a header makes the reader crash or read outside",
+          "[checkpoint]") {
   testing::OwnedTensors owned;
   testing::AddTensor(&owned, "first", Dtype::kFloat16, {3, 5});
   testing::AddTensor(&owned, "second", Dtype::kFloat32, {7});

@@ -71,9 +71,11 @@ TEST_CASE("TokenFile: a bad file is refused with its name and the value", "[chec
   const std::string four = BytesOf<uint16_t>({1, 2, 3, 4});
 
   SECTION("ids beyond the vocabulary") {
-    RequireMessage(refusal(Npy(Header("<u2", "(4,)"), BytesOf<uint16_t>({1, 4096, 3, 5000})), 4096), {path, "4096", "position 1", "vocabulary of 4096"});
+    RequireMessage(refusal(Npy(Header("<u2", "(4,)"), BytesOf<uint16_t>({1, 4096, 3, 5000})), 4096),
+                   {path, "4096", "position 1", "vocabulary of 4096"});
     RequireMessage(refusal(Npy(Header("<i4", "(2,)"), BytesOf<int32_t>({1, -7})), 4096), {"-7", "position 1"});
-    RequireMessage(refusal(Npy(Header("<i8", "(2,)"), BytesOf<int64_t>({1, int64_t{1} << 40})), 4096), {"1099511627776"});
+    RequireMessage(refusal(Npy(Header("<i8", "(2,)"), BytesOf<int64_t>({1, int64_t{1} << 40})), 4096),
+                   {"1099511627776"});
   }
   SECTION("dtypes") {
     RequireMessage(refusal(Npy(Header("<f4", "(2,)"), four + four), 0), {"<f4", "uint16"});
@@ -97,7 +99,10 @@ TEST_CASE("TokenFile: a bad file is refused with its name and the value", "[chec
   SECTION("another kind of file") {
     RequireMessage(refusal("", 0), {"not a numpy"});
     RequireMessage(refusal(std::string("PK\x03\x04") + four, 0), {"zip", ".npy"});
-    RequireMessage(refusal("\xfd" "7zXZ rest", 0), {"xz", "decompress"});
+    RequireMessage(refusal("\xfd"
+                           "7zXZ rest",
+                           0),
+                   {"xz", "decompress"});
     RequireMessage(refusal("the tokens", 0), {"not a numpy"});
     RequireMessage(refusal(std::string("\x93NUMPY\x01", 7), 0), {"truncated"});
     RequireMessage(refusal(Npy("{'descr': '<u2', 'shape': (4,), }", four), 0), {"header"});

@@ -24,8 +24,12 @@ BankCache::BankCache(ArtifactStore* artifacts, torch::Device device, int64_t dev
 
 absl::StatusOr<LayerBank> BankCache::Read(const std::string& digest, int layer, const ModelConfig& dense,
                                           const Ladder& ladder) {
-  ESPALIER_ASSIGN_OR_RETURN(const std::string bytes, artifacts_->Get(digest));
-  return ParseLayerBank(bytes, digest, dense, ladder, layer, torch::kCPU);
+  const absl::StatusOr<std::string> bytes = artifacts_->Get(digest);
+  if (absl::IsNotFound(bytes.status())) {  // moved aside as damaged, or deleted: to be built again either way
+    return absl::DataLossError(absl::StrCat("artifact ", digest, " (layer ", layer, " of the level bank) is gone"));
+  }
+  ESPALIER_RETURN_IF_ERROR(bytes.status());
+  return ParseLayerBank(*bytes, digest, dense, ladder, layer, torch::kCPU);
 }
 
 absl::StatusOr<std::shared_ptr<const ResidentBank>> BankCache::Get(const BankReference& reference,

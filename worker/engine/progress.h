@@ -19,6 +19,8 @@ class ProgressReporter {
 
   // Begins a step of `total` tokens (or columns, see TaskProgress) and reports it.
   void Begin(const std::string& step, int64_t total);
+  // The same for a step of which `already` is behind: a recovery that goes on.
+  void BeginAt(const std::string& step, int64_t already, int64_t total);
   // `done` of the step so far, with the latest loss (0: none). Reports at most five times a second.
   void Update(int64_t done, double loss);
 
@@ -33,6 +35,7 @@ class ProgressReporter {
   const ProgressFunction& report_;
   const std::stop_token stop_;
   TaskProgress progress_;
+  int64_t already_ = 0;
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point reported_ = began_;
 };

@@ -116,7 +116,7 @@ absl::Status RecoveryRun::TrainAll() {
   ESPALIER_ASSIGN_OR_RETURN(const TrainSource source,
                             MakeTrainSource(run_, range, task_.recovery.train.loss, task_.recovery.tokens_per_step));
   ESPALIER_ASSIGN_OR_RETURN(size_t done, ResumeFrom(steps));
-  run_.progress.Begin("train", range.end);
+  run_.progress.BeginAt("train", position_, range.end);
   Stopwatch since_checkpoint;
   double seconds_per_step = 0;
   while (done < steps.size()) {
@@ -140,6 +140,7 @@ absl::Status RecoveryRun::TrainAll() {
     measurement_.last_train_loss = result.last_loss;
     done += count;
     position_ += result.tokens;
+    run_.progress.Update(position_, result.last_loss);
     seconds_per_step = result.seconds / static_cast<double>(count);
     if (done < steps.size() && since_checkpoint.Seconds() >= options_.checkpoint_seconds) {
       ESPALIER_RETURN_IF_ERROR(SaveCheckpoint());

@@ -74,6 +74,7 @@ absl::Status TrainSegments(TaskRun& run, const EvaluateTask& task, int64_t start
     };
     ESPALIER_ASSIGN_OR_RETURN(const TrainResult result,
                               trainer.Run(steps, source.data, schedule_steps, progress, run.progress.stop()));
+    run.progress.Update(segment.end - start, result.last_loss);
     const bool is_replay = segment.end <= task.stream.begin;
     (is_replay ? measurement.replayed_tokens : measurement.trained_tokens) += result.tokens;
     if (!result.finite) {

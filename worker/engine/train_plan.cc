@@ -11,7 +11,7 @@
 namespace espalier {
 namespace {
 
-constexpr int64_t kGiB = int64_t{1} << 30;
+constexpr int64_t kWorkingBytes = int64_t{1} << 30;  // logits in chunks, buffers of the step
 
 // Bytes a parameter costs while it is trained (MomentsFormat says what they are spent on).
 constexpr int64_t kFloat32Moments = 20;
@@ -96,7 +96,7 @@ TrainerOptions PlanTrainer(const TaskRun& run, const ModelConfig& candidate, int
   const int64_t parameters = CountParameters(candidate);
   const int64_t length = run.context.sequence_length;
   const int64_t step_tokens = std::max<int64_t>(tokens_per_step, length);
-  const int64_t available = BytesForTraining(run) - 2 * kGiB;  // logits in chunks, the step's buffers
+  const int64_t available = BytesForTraining(run) - 2 * kWorkingBytes;
   const int64_t least_activations = length * ActivationBytesPerToken(candidate);
   if (parameters * kFloat32Moments + least_activations > available) options.moments = MomentsFormat::kBFloat16;
   const int64_t per_parameter = options.moments == MomentsFormat::kFloat32 ? kFloat32Moments : kBFloat16Moments;
@@ -113,7 +113,7 @@ absl::Status CheckTrainingFits(const TaskRun& run, const ModelConfig& candidate)
   const int64_t per_parameter = run.parts.device.is_cuda() ? kBFloat16Moments : kFloat32Moments;
   const int64_t activations = run.context.sequence_length * RecomputedBytesPerToken(candidate);
   const int64_t dense = BytesOf(*run.dense);
-  const int64_t needed = parameters * per_parameter + activations + dense + kGiB;
+  const int64_t needed = parameters * per_parameter + activations + dense + kWorkingBytes;
   if (needed <= run.parts.memory.total) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
       "training does not fit one device: ", parameters, " parameters at ", per_parameter, " bytes, the dense model's ", dense,

@@ -1,0 +1,136 @@
+#include "worker/engine/state_store.h"
+
+#include <utility>
+
+#include "tests/support/catch.h"
+
+namespace espalier {
+namespace {
+
+// A trainer whose state is one number.
+class FakeTrainer final : public Trainer {
+ public:
+  explicit FakeTrainer(float value, int* alive) : value_(value), alive_(alive) { ++*alive_; }
+  ~FakeTrainer() override { --*alive_; }
+
+  absl::StatusOr<TrainResult> Run(const std::vector<Step>&, const TrainData&, int64_t, const TrainProgressFunction&,
+                                  std::stop_token) override {
+    return TrainResult{};
+  }
+  absl::StatusOr<TrainState> Save(ContinueState format) const override {
+    TrainState state;
+    state.format = format;
+    state.weights = torch::full({25}, value_, format == ContinueState::kFull ? torch::kFloat32 : torch::kBFloat16);
+    if (format == ContinueState::kFull) {
+      state.first_moments = torch::zeros({25});
+      state.second_moments = torch::zeros({25});
+    }
+    return state;
+  }
+  absl::Status Restore(const TrainState&) override { return absl::OkStatus(); }
+  absl::Status RoundAsRetained(ContinueState) override { return absl::OkStatus(); }
+  int64_t steps_taken() const override { return 0; }
+  int64_t num_parameters() const override { return 25; }
+  int64_t state_bytes(ContinueState format) const override { return format == ContinueState::kFull ? 300 : 50; }
+
+ private:
+  float value_;
+  int* alive_;
+};
+
+StateKey Key(int number) { return {"job", "mask" + std::to_string(number), "train/0/0/0", 64}; }
+
+StateStoreOptions Budgets(int64_t device_bytes, int64_t host_bytes, int64_t disk_bytes) {
+  StateStoreOptions options;
+  options.device_bytes = device_bytes;
+  options.host_bytes = host_bytes;
+  options.disk_bytes = disk_bytes;
+  return options;
+}
+
+struct Fixture {
+  explicit Fixture(StateStoreOptions options) : store(std::move(options)) {}
+  void Retain(int number) {
+    TrainedCandidate candidate;
+    candidate.model = std::make_unique<LanguageModel>();
+    candidate.trainer = std::make_unique<FakeTrainer>(static_cast<float>(number), &alive);
+    store.Retain(Key(number), ContinueState::kFull, std::move(candidate));
+  }
+  // "device host disk", oldest state first.
+  std::string Locations() const {
+    static constexpr const char* kNames[] = {"device", "host", "disk"};
+    std::string text;
+    for (const RetainedState& state : store.List()) {
+      text += (text.empty() ? "" : " ") + std::string(kNames[static_cast<int>(state.location)]);
+    }
+    return text;
+  }
+  int alive = 0;
+  StateStore store;
+};
+
+TEST_CASE("StateStore: states move from the device to the host to the disk and then go, the oldest first", "[engine]") {
+  // A live candidate counts 450 bytes, its saved state 300.
+  Fixture fixture(Budgets(900, 600, 10'000'000));
+  for (int number = 0; number < 6; ++number) fixture.Retain(number);
+  REQUIRE(fixture.Locations() == "disk disk host host device device");
+  REQUIRE(fixture.alive == 2);
+
+  // Each comes back as what it was, once.
+  for (int number = 0; number < 4; ++number) {
+    const auto copy = fixture.store.Copy(Key(number));
+    REQUIRE(copy.has_value());
+    auto held = fixture.store.Take(Key(number));
+    REQUIRE(held.has_value());
+    REQUIRE(held->state.has_value());
+    REQUIRE(held->state->weights[0].item<float>() == static_cast<float>(number));
+    REQUIRE(held->state->mask_digest == Key(number).mask_digest);
+    REQUIRE(held->state->position == 64);
+    REQUIRE_FALSE(fixture.store.Take(Key(number)).has_value());
+  }
+  {
+    const auto live = fixture.store.Take(Key(5));
+    REQUIRE(live.has_value());
+    REQUIRE(live->candidate.trainer != nullptr);
+    REQUIRE(fixture.alive == 2);
+  }
+  REQUIRE(fixture.alive == 1);
+}
+
+TEST_CASE("StateStore: without room below, the oldest state is dropped", "[engine]") {
+  Fixture fixture(Budgets(450, 300, 0));
+  for (int number = 0; number < 3; ++number) fixture.Retain(number);
+  REQUIRE(fixture.Locations() == "host device");
+  REQUIRE_FALSE(fixture.store.Copy(Key(0)).has_value());
+}
+
+TEST_CASE("StateStore: a device that gets tight, or must be emptied, keeps no live candidate", "[engine]") {
+  bool is_tight = false;
+  StateStoreOptions options = Budgets(10'000, 10'000, 0);
+  options.device_is_tight = [&] { return is_tight; };
+  Fixture fixture(std::move(options));
+  fixture.Retain(0);
+  REQUIRE(fixture.Locations() == "device");
+  is_tight = true;
+  fixture.Retain(1);
+  REQUIRE(fixture.Locations() == "host host");
+  is_tight = false;
+  fixture.Retain(2);
+  fixture.store.SpillDevice();
+  REQUIRE(fixture.Locations() == "host host host");
+  REQUIRE(fixture.alive == 0);
+}
+
+TEST_CASE("StateStore: what may go is forgotten at once and destroyed by the next task", "[engine]") {
+  Fixture fixture(Budgets(10'000, 10'000, 0));
+  for (int number = 0; number < 3; ++number) fixture.Retain(number);
+  fixture.store.KeepOnly({Key(1), Key(77)});
+  REQUIRE(fixture.store.List().size() == 1);
+  REQUIRE(fixture.store.List()[0].key == Key(1));
+  REQUIRE(fixture.alive == 3);
+  fixture.store.Sweep();
+  REQUIRE(fixture.alive == 1);
+}
+
+}  // namespace
+}  // namespace espalier

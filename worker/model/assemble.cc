@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "worker/model/index_tensor.h"
 #include "worker/model/torch_status.h"
 
 namespace espalier {
@@ -93,7 +94,7 @@ HeadIndices IndicesOnDevice(const std::vector<LayerPieces>& pieces, torch::Devic
   }
   HeadIndices indices{std::vector<Tensor>(pieces.size()), std::vector<Tensor>(pieces.size())};
   if (all.empty()) return indices;
-  const Tensor on_device = torch::tensor(all, torch::kInt64).to(device);
+  const Tensor on_device = IndexTensor(all, device);
   int64_t begin = 0;
   const auto take = [&](size_t count) {
     begin += static_cast<int64_t>(count);

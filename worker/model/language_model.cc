@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "worker/model/index_tensor.h"
 #include "worker/model/torch_status.h"
 
 namespace espalier {
@@ -144,7 +145,7 @@ void SetKvIndex(LanguageModel& model) {
     if (!HasRegularHeads(shape)) all.insert(all.end(), shape.head_to_kv.begin(), shape.head_to_kv.end());
   }
   Tensor on_device;
-  if (!all.empty()) on_device = torch::tensor(all, torch::kInt64).to(model.device());
+  if (!all.empty()) on_device = IndexTensor(all, model.device());
   int64_t begin = 0;
   for (size_t l = 0; l < model.layers.size(); ++l) {
     const LayerShape& shape = model.config.layers[l];

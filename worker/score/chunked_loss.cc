@@ -52,7 +52,7 @@ Tensor LogitsGradient(const Rows& rows, const Tensor& head_VD, const Tensor& tea
   if (shares.kl > 0) {
     const Tensor log_q = at::log_softmax(ChunkLogits(rows.teacher_ND, teacher_head_VD), -1);
     const Tensor q = log_q.exp();
-    loss.add_((q * log_q.sub(log_p)).sum(-1).dot(rows.weight_N), shares.kl);
+    loss.add_((q * log_q.sub(log_p)).sum(-1).mul_(rows.weight_N).sum(), shares.kl);
     gradient = log_p.exp().sub_(q, shares.kl);  // the shares add up to one
   } else {
     gradient = log_p.exp();

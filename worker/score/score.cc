@@ -13,7 +13,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "worker/model/forward.h"
 #include "worker/model/torch_status.h"
 #include "worker/score/chunk_logits.h"
 
@@ -60,21 +59,24 @@ Tensor Predictions(const Tensor& hidden_bLD) {
   return hidden_bLD.narrow(1, 0, hidden_bLD.size(1) - 1).reshape({-1, hidden_bLD.size(2)});
 }
 
-void AddBatch(const Tensor& candidate_bLD, const Tensor& head_VD, const Tensor& teacher_bLD, const Tensor& teacher_head_VD,
-              const Tensor& tokens_bL, int64_t rows_per_chunk, int64_t first_window, Sums& sums) {
-  const int64_t b = tokens_bL.size(0), L = tokens_bL.size(1);
+// `teacher` may be null. Adds windows [first_window, first_window + b).
+void AddBatch(const Tensor& candidate_bLD, const Tensor& head_VD, const Tensor& tokens_WL, const TeacherStates* teacher,
+              int64_t rows_per_chunk, int64_t first_window, Sums& sums) {
+  const int64_t b = candidate_bLD.size(0), L = tokens_WL.size(1);
   const Tensor hidden_ND = Predictions(candidate_bLD);
-  const Tensor teacher_ND = teacher_bLD.defined() ? Predictions(teacher_bLD) : Tensor();
-  const Tensor targets_N1 = tokens_bL.narrow(1, 1, L - 1).reshape({-1, 1});
+  const Tensor teacher_ND = teacher != nullptr ? Predictions(teacher->hidden_WLD.narrow(0, first_window, b)) : Tensor();
+  const Tensor targets_N1 = tokens_WL.narrow(0, first_window, b).narrow(1, 1, L - 1).reshape({-1, 1});
   const int64_t N = hidden_ND.size(0);
   const Tensor nll_N = at::empty({N}, hidden_ND.options().dtype(torch::kFloat64));
-  const Tensor kl_N = teacher_ND.defined() ? at::empty_like(nll_N) : Tensor();
+  const Tensor kl_N = teacher != nullptr ? at::empty_like(nll_N) : Tensor();
   for (int64_t begin = 0; begin < N; begin += rows_per_chunk) {
     const int64_t n = std::min(rows_per_chunk, N - begin);
     const Tensor log_p = at::log_softmax(ChunkLogits(hidden_ND.narrow(0, begin, n), head_VD), -1);
     nll_N.narrow(0, begin, n).copy_(log_p.gather(1, targets_N1.narrow(0, begin, n)).squeeze(1).neg_());
-    if (!teacher_ND.defined()) continue;
-    const Tensor log_q = at::log_softmax(ChunkLogits(teacher_ND.narrow(0, begin, n), teacher_head_VD), -1);
+    if (teacher == nullptr) continue;
+    const Tensor log_q = teacher->log_probabilities->Get(first_window * (L - 1) + begin, n, [&] {
+      return at::log_softmax(ChunkLogits(teacher_ND.narrow(0, begin, n), teacher->head_VD), -1);
+    });
     kl_N.narrow(0, begin, n).copy_(log_q.sub(log_p).mul_(log_q.exp()).sum(-1, /*keepdim=*/false, torch::kFloat64));
   }
   sums.nll_W.narrow(0, first_window, b).copy_(nll_N.view({b, L - 1}).sum(1));
@@ -99,9 +101,7 @@ absl::StatusOr<ScoreResult> Score(const HiddenOfWindows& hidden_of, const Tensor
     Sums sums{Tensor(), at::zeros({W}, tokens_WL.options().dtype(torch::kFloat64))};
     if (teacher != nullptr) sums.kl_W = at::zeros_like(sums.nll_W);
     ESPALIER_RETURN_IF_ERROR(ForEachBatch(tokens_WL, batching, progress, [&](int64_t begin, int64_t count) {
-      const Tensor teacher_bLD = teacher != nullptr ? teacher->hidden_WLD.narrow(0, begin, count) : Tensor();
-      AddBatch(hidden_of(begin, count), head_VD, teacher_bLD, teacher != nullptr ? teacher->head_VD : Tensor(),
-               tokens_WL.narrow(0, begin, count), batching.rows_per_chunk, begin, sums);
+      AddBatch(hidden_of(begin, count), head_VD, tokens_WL, teacher, batching.rows_per_chunk, begin, sums);
     }));
     ScoreResult result;
     result.tokens = W * L;
@@ -113,6 +113,11 @@ absl::StatusOr<ScoreResult> Score(const HiddenOfWindows& hidden_of, const Tensor
 
 RotaryTables TablesFor(const LanguageModel& model, const Tensor& tokens_WL) {
   return MakeRotaryTables(model.config, tokens_WL.size(1), model.device(), model.embedding_VD.scalar_type());
+}
+
+int64_t LogProbabilityBytes(const Tensor& tokens_WL, const Tensor& head_VD) {
+  const int64_t predictions = tokens_WL.size(0) * (tokens_WL.size(1) - 1);
+  return predictions * head_VD.size(0) * static_cast<int64_t>(c10::elementSize(AccumulationType(head_VD)));
 }
 
 double Mean(const std::vector<double>& values) {
@@ -138,11 +143,12 @@ absl::StatusOr<TeacherStates> MakeTeacherStates(const LanguageModel& dense, cons
   ESPALIER_RETURN_IF_ERROR(CheckTokens(tokens_WL));
   return WithTorchStatus("caching the dense model's states", dense.device(), [&]() -> absl::StatusOr<TeacherStates> {
     const torch::NoGradGuard no_grad;  // not inference mode: training reads these states beside tensors with gradients
-    const RotaryTables rotary = TablesFor(dense, tokens_WL);
-    TeacherStates states{tokens_WL, Tensor(), dense.head_VD};
+    const int64_t log_probability_bytes = LogProbabilityBytes(tokens_WL, dense.head_VD);
+    TeacherStates states{tokens_WL, Tensor(), dense.head_VD, TablesFor(dense, tokens_WL),
+                         std::make_shared<LogProbabilityCache>(log_probability_bytes, dense.device())};
     states.hidden_WLD = at::empty({tokens_WL.size(0), tokens_WL.size(1), dense.config.hidden_size}, dense.embedding_VD.options());
     ESPALIER_RETURN_IF_ERROR(ForEachBatch(tokens_WL, batching, progress, [&](int64_t begin, int64_t count) {
-      states.hidden_WLD.narrow(0, begin, count).copy_(FinalHidden(dense, tokens_WL.narrow(0, begin, count), rotary));
+      states.hidden_WLD.narrow(0, begin, count).copy_(FinalHidden(dense, tokens_WL.narrow(0, begin, count), states.rotary));
     }));
     return states;
   });
@@ -168,12 +174,11 @@ absl::StatusOr<Tensor> DenseStatesEntering(const LanguageModel& dense, const Tea
                                            int from, int to, const ScoreBatching& batching, const ScoreProgress& progress) {
   return WithTorchStatus("caching the dense model's states", dense.device(), [&]() -> absl::StatusOr<Tensor> {
     const torch::NoGradGuard no_grad;
-    const RotaryTables rotary = TablesFor(dense, teacher.tokens_WL);
     const Tensor states = at::empty_like(teacher.hidden_WLD);
     ESPALIER_RETURN_IF_ERROR(ForEachBatch(teacher.tokens_WL, batching, progress, [&](int64_t begin, int64_t count) {
       const Tensor entering = entering_WLD.defined() ? entering_WLD.narrow(0, begin, count)
                                                      : Embed(dense, teacher.tokens_WL.narrow(0, begin, count));
-      states.narrow(0, begin, count).copy_(HiddenAt(dense, entering, from, to, rotary));
+      states.narrow(0, begin, count).copy_(HiddenAt(dense, entering, from, to, teacher.rotary));
     }));
     return states;
   });
@@ -182,12 +187,10 @@ absl::StatusOr<Tensor> DenseStatesEntering(const LanguageModel& dense, const Tea
 absl::StatusOr<ScoreResult> ScoreFromLayer(const LanguageModel& candidate, int layer, const Tensor& entering_WLD,
                                            const TeacherStates& teacher, const ScoreBatching& batching,
                                            const ScoreProgress& progress) {
-  RotaryTables rotary;
   const auto hidden_of = [&](int64_t begin, int64_t count) {
-    if (!rotary.cos_LK.defined()) rotary = TablesFor(candidate, teacher.tokens_WL);
     const Tensor entering = entering_WLD.defined() ? entering_WLD.narrow(0, begin, count)
                                                    : Embed(candidate, teacher.tokens_WL.narrow(0, begin, count));
-    return FinalNorm(candidate, HiddenAt(candidate, entering, layer, candidate.config.num_layers, rotary));
+    return FinalNorm(candidate, HiddenAt(candidate, entering, layer, candidate.config.num_layers, teacher.rotary));
   };
   return Score(hidden_of, candidate.head_VD, teacher.tokens_WL, &teacher, batching, progress);
 }

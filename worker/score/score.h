@@ -9,10 +9,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "worker/model/forward.h"
 #include "worker/model/language_model.h"
+#include "worker/score/log_probability_cache.h"
 
 namespace espalier {
 
@@ -25,12 +28,14 @@ ScoreBatching ScoreBatchingFor(const ModelConfig& dense, int64_t window_length, 
 // Called after each batch with tokens queued so far and in all; false stops with kCancelled. May be empty.
 using ScoreProgress = std::function<bool(int64_t done_tokens, int64_t total_tokens)>;
 
-// The dense model on the score windows: made once, shared by all candidates of a draw. Read-only after it was made.
+// The dense model on the score windows: made once, shared by all candidates of a draw. May be shared by threads.
 struct TeacherStates {
   torch::Tensor tokens_WL;   // int64
   torch::Tensor hidden_WLD;  // after the final norm, in the model's dtype
   torch::Tensor head_VD;     // the dense head, shared with the model
-  int64_t bytes() const;
+  RotaryTables rotary;       // of the windows' length, for every candidate of the model
+  std::shared_ptr<LogProbabilityCache> log_probabilities;  // filled by the first candidate that is scored
+  int64_t bytes() const;  // without the log-probabilities, which take LogProbabilityCache::kMaxBytes at most
 };
 absl::StatusOr<TeacherStates> MakeTeacherStates(const LanguageModel& dense, const torch::Tensor& tokens_WL,
                                                 const ScoreBatching& batching, const ScoreProgress& progress);

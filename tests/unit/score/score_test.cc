@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <cmath>
+#include <memory>
 
 #include "tests/unit/model/model_fixtures.h"
 #include "worker/model/assemble.h"
@@ -97,6 +98,18 @@ TEST_CASE("Score: KL and loss of each window equal their definitions") {
       const auto again = ScoreAgainstDense(candidate, StatesOf(dense, tokens, other), other, nullptr);
       REQUIRE_OK(again);
       for (int w = 0; w < 5; ++w) CHECK(again->window_kl[w] == Approx(result->window_kl[w]).epsilon(1e-5));
+    }
+  }
+  SECTION("log-probabilities kept from the first candidate change nothing") {
+    const TeacherStates teacher = StatesOf(dense, tokens, batching);
+    TeacherStates without = teacher;
+    without.log_probabilities = std::make_shared<LogProbabilityCache>(LogProbabilityCache::kMaxBytes + 1, torch::kCPU);
+    const auto expected = ScoreAgainstDense(candidate, without, batching, nullptr);
+    REQUIRE_OK(expected);
+    for (int pass = 0; pass < 2; ++pass) {
+      const auto again = ScoreAgainstDense(candidate, teacher, batching, nullptr);
+      REQUIRE_OK(again);
+      CHECK(again->window_kl == expected->window_kl);
     }
   }
   SECTION("a stop is a cancelled status") {

@@ -50,6 +50,7 @@ void Coordinator::Settle(absl::Time now) {
   for (auto& [id, job] : jobs_) {
     if (!job->is_active()) continue;
     TakeFromBanks(*job, now);
+    DropUnwantedLeases(*job);
     FinishIfDone(*job, now);
   }
   GrantLeases(now);

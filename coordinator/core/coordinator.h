@@ -137,7 +137,7 @@ class Coordinator {
   void NoteWorker(const SynchronizeRequest& request, absl::Time now);
   void RenewHeld(const SynchronizeRequest& request, absl::Time now);
   bool Readopt(const LeaseToken& token, const std::string& worker_id, absl::Time now);
-  void RemoveWorker(const std::string& worker_id, AttemptEnd end, const std::string& reason);
+  void RemoveWorker(const std::string& worker_id, AttemptEnd end, const std::string& reason, absl::Time now);
   SynchronizeResponse Answer(WorkerEntry& worker);
   absl::Duration PollTime() const;
   absl::Duration NextCall(const WorkerEntry& worker, const SynchronizeResponse& response, bool has_waited) const;
@@ -158,6 +158,7 @@ class Coordinator {
   void GiveUpIfDue(JobEntry& job, const std::string& task_id, absl::Time now);
 
   // grant.cc
+  void DropUnwantedLeases(JobEntry& job);
   void TakeFromBanks(JobEntry& job, absl::Time now);
   void GrantLeases(absl::Time now);
   void Grant(const MatchResult& match, const std::vector<QueuedTask>& queue, absl::Time now);

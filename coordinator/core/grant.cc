@@ -10,6 +10,19 @@
 
 namespace espalier {
 
+void Coordinator::DropUnwantedLeases(JobEntry& job) {
+  std::vector<LeaseToken> unwanted;
+  for (const Lease* lease : leases_.OfJob(job.record.job_id)) {
+    const JobEntry::Queued* queued = job.FindQueued(lease->token.task_id);
+    if (queued == nullptr || queued->input_digest != lease->input_digest) unwanted.push_back(lease->token);
+  }
+  for (const LeaseToken& token : unwanted) {
+    const std::optional<Lease> lease = leases_.Remove(token);
+    EndLease(*lease, AttemptEnd::kHandedBack, "the search wants it no longer");
+    notices_.workers.insert(lease->worker_id);
+  }
+}
+
 void Coordinator::TakeFromBanks(JobEntry& job, absl::Time now) {
   const std::vector<std::string> task_ids = job.queue_order;
   for (const std::string& task_id : task_ids) {

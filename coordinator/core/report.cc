@@ -68,7 +68,10 @@ absl::Status Coordinator::CommitEvent(JobEntry& job, EventRecord event, const st
   }
   ESPALIER_RETURN_IF_ERROR(sequence.status());
   event.sequence = *sequence;
-  return job.Apply(event, now);
+  const absl::Status applied = job.Apply(event, now);
+  if (applied.ok()) return applied;
+  // It was checked before it was committed, so this is a defect; the job must not hang.
+  return ChangeState(job, JobState::kFailed, absl::StrCat("the search cannot go on: ", applied.message()), now);
 }
 
 absl::Status Coordinator::CommitOutcome(JobEntry& job, const LeaseToken& token, const std::string& input_digest,

@@ -89,10 +89,10 @@ void Coordinator::RenewHeld(const SynchronizeRequest& request, absl::Time now) {
   }
 }
 
-void Coordinator::RemoveWorker(const std::string& worker_id, AttemptEnd end, const std::string& reason) {
+void Coordinator::RemoveWorker(const std::string& worker_id, AttemptEnd end, const std::string& reason, absl::Time now) {
   for (const Lease& lease : leases_.RemoveWorker(worker_id)) {
     if (end == AttemptEnd::kExpired) {
-      NoteExpired(lease, reason, workers_.Find(worker_id) == nullptr ? lease.granted_at : workers_.Find(worker_id)->last_seen);
+      NoteExpired(lease, reason, now);
     } else {
       EndLease(lease, end, reason);
     }
@@ -107,7 +107,7 @@ absl::StatusOr<Coordinator::SyncAnswer> Coordinator::Synchronize(absl::Time now,
   const absl::Status status = Enter(now, [&]() -> absl::Status {
     ESPALIER_RETURN_IF_ERROR(CheckRequest(request));
     if (request.departure == Departure::kDied) {
-      RemoveWorker(request.worker_id, AttemptEnd::kExpired, "its process died");
+      RemoveWorker(request.worker_id, AttemptEnd::kExpired, "its process died", now);
       return absl::OkStatus();
     }
     NoteWorker(request, now);
@@ -116,7 +116,7 @@ absl::StatusOr<Coordinator::SyncAnswer> Coordinator::Synchronize(absl::Time now,
       if (std::optional<Verdict> verdict = Judge(request.worker_id, finished, now)) verdicts.push_back(*std::move(verdict));
     }
     if (request.departure == Departure::kLeaves) {
-      RemoveWorker(request.worker_id, AttemptEnd::kHandedBack, "the worker leaves");
+      RemoveWorker(request.worker_id, AttemptEnd::kHandedBack, "the worker leaves", now);
     } else {
       workers_.Find(request.worker_id)->is_waiting = !request.draining;
     }

@@ -8,6 +8,8 @@
 
 namespace espalier {
 
+std::string PageToken(size_t begin) { return absl::StrCat("from-", begin); }
+
 absl::StatusOr<Page> PageOf(size_t num_items, int page_size, const std::string& token, int default_size, int max_size) {
   if (page_size < 0) return absl::InvalidArgumentError(absl::StrCat("page_size: ", page_size, " is negative"));
   const size_t size = page_size == 0 ? default_size : std::min(page_size, max_size);
@@ -21,7 +23,7 @@ absl::StatusOr<Page> PageOf(size_t num_items, int page_size, const std::string& 
     page.begin = std::min<size_t>(begin, num_items);
   }
   page.end = std::min(page.begin + size, num_items);
-  if (page.end < num_items) page.next_token = absl::StrCat("from-", page.end);
+  if (page.end < num_items) page.next_token = PageToken(page.end);
   return page;
 }
 

@@ -17,4 +17,7 @@ struct Page {
 // kInvalidArgument for a negative size or a token that this program did not make; a size beyond `max_size` is cut to it.
 absl::StatusOr<Page> PageOf(size_t num_items, int page_size, const std::string& token, int default_size, int max_size);
 
+// The token of a page that begins with item `begin`.
+std::string PageToken(size_t begin);
+
 }  // namespace espalier

@@ -17,6 +17,7 @@ namespace espalier {
 namespace {
 
 constexpr size_t kMaxRequestIdBytes = 200;
+constexpr size_t kMaxPageBytes = 3 << 20;  // below the size of a message
 
 absl::Status CheckCreate(const v1::CreateJobRequest& request) {
   if (!request.has_spec()) return absl::InvalidArgumentError("spec: is required");
@@ -142,10 +143,18 @@ grpc::ServerUnaryReactor* SearchServiceImpl::ListCandidates(grpc::CallbackServer
                               parts_.coordinator->ListCandidates(parts_.clock->Now(), job_id));
     ESPALIER_ASSIGN_OR_RETURN(const Page page,
                               PageOf(views.size(), request->page_size(), request->page_token(), 100, 1000));
+    std::string next_token = page.next_token;
+    size_t bytes = 0;
     for (size_t i = page.begin; i < page.end; ++i) {
-      *response->add_candidates() = ToProto(job_id, views[i], request->brief());
+      v1::Candidate candidate = ToProto(job_id, views[i], request->brief());
+      bytes += candidate.ByteSizeLong();
+      if (bytes > kMaxPageBytes && i > page.begin) {
+        next_token = PageToken(i);
+        break;
+      }
+      *response->add_candidates() = std::move(candidate);
     }
-    response->set_next_page_token(page.next_token);
+    response->set_next_page_token(next_token);
     return absl::OkStatus();
   });
 }

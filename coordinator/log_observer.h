@@ -1,0 +1,31 @@
+// Tells the log what the core tells, and passes it on. No tokens, no file contents.
+#pragma once
+
+#include <string>
+
+#include "coordinator/core/observer.h"
+
+namespace espalier {
+
+class LogObserver final : public CoordinatorObserver {
+ public:
+  explicit LogObserver(CoordinatorObserver* next) : next_(next) {}
+
+  void OnJobState(const std::string& job_id, JobState state, const std::string& why) override;
+  void OnLeaseGranted(const LeaseToken& token, const std::string& worker_id, TaskKind kind, const std::string& reason,
+                      absl::Duration queued) override;
+  void OnLeaseEnded(const LeaseToken& token, const std::string& worker_id, AttemptEnd end,
+                    const std::string& reason) override;
+  void OnCommitted(const LeaseToken& token, const TaskOutcome& outcome, absl::Duration ran) override;
+  void OnReportRefused(const LeaseToken& token, const std::string& reason) override;
+  void OnTaskGivenUp(const std::string& job_id, const std::string& task_id, const std::string& why) override;
+  void OnWorkerSeen(const std::string& worker_id, const std::string& host_and_device) override;
+  void OnWorkerGone(const std::string& worker_id, const std::string& why) override;
+  void OnStoreError(const std::string& what, const absl::Status& status) override;
+  void OnStoreWrite(absl::Duration took) override;
+
+ private:
+  CoordinatorObserver* next_;
+};
+
+}  // namespace espalier

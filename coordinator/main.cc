@@ -1,0 +1,210 @@
+// espalier-coordinator: flags in, parts built, run until told to stop.
+#include <signal.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/artifacts/artifact_store.h"
+#include "common/base/clock.h"
+#include "common/base/files.h"
+#include "common/base/status_macros.h"
+#include "coordinator/core/coordinator.h"
+#include "coordinator/http/routes.h"
+#include "coordinator/json_log.h"
+#include "coordinator/log_observer.h"
+#include "coordinator/rpc/gate.h"
+#include "coordinator/rpc/server.h"
+#include "coordinator/store/sqlite_job_store.h"
+
+namespace espalier {
+namespace {
+
+constexpr char kVersion[] = ESPALIER_VERSION;
+
+// As in --help.
+enum ExitCode { kStopped = 0, kFailed = 1, kUsage = 2, kAddressInUse = 3, kStateUnusable = 4, kLostStore = 5 };
+
+constexpr char kFooter[] =
+    "Exit codes: 0 stopped by SIGTERM or SIGINT; 1 failed; 2 wrong flags; 3 the address is in use or may not be bound;\n"
+    "4 the state folder cannot be used (locked by another coordinator, damaged, foreign, no space);\n"
+    "5 the store failed while running, or another coordinator took over.";
+
+struct Flags {
+  std::string listen;
+  std::string state;
+  std::string artifacts;
+  std::string http;
+  std::string token_file;
+  std::string ready_file;
+  std::string log_level = "info";
+  std::string log_format = "text";
+  double lease_seconds = 60;
+  bool is_insecure = false;
+};
+
+// One step of the start that failed, with the exit code that says which.
+struct StartError {
+  int exit_code;
+  absl::Status status;
+};
+
+class Program {
+ public:
+  explicit Program(const Flags& flags) : flags_(flags), metrics_(Metrics::Make(kVersion)), observer_(metrics_.get()) {}
+
+  std::optional<StartError> Start() {
+    if (const absl::Status status = OpenState(); !status.ok()) return StartError{kStateUnusable, status};
+    if (const absl::Status status = Listen(); !status.ok()) return StartError{kAddressInUse, status};
+    if (const absl::Status status = ListenHttp(); !status.ok()) return StartError{kAddressInUse, status};
+    return std::nullopt;
+  }
+
+  absl::Status SayReady() {
+    const std::string address = rpc_->address().ToText();
+    std::cout << "listening on " << address << std::endl;
+    if (http_ != nullptr) std::cout << "http on " << http_host_ << ":" << http_->port() << std::endl;
+    if (flags_.ready_file.empty()) return absl::OkStatus();
+    return WriteFileAtomically(flags_.ready_file, address + "\n");
+  }
+
+  // Waits for a signal (or for the store's end).
+  int Run(const sigset_t& signals) {
+    while (true) {
+      const timespec patience{0, 250'000'000};
+      const int signal = ::sigtimedwait(&signals, nullptr, &patience);
+      if (signal == SIGTERM || signal == SIGINT) {
+        spdlog::info("stopping");
+        rpc_->Stop(absl::Seconds(2));
+        return kStopped;
+      }
+      if (const absl::Status fatal = coordinator_->Fatal(); !fatal.ok()) {
+        spdlog::critical("cannot go on: {}", fatal.ToString());
+        std::cerr << "error: " << fatal.message() << std::endl;
+        rpc_->Stop(absl::ZeroDuration());
+        return kLostStore;
+      }
+    }
+  }
+
+ private:
+  absl::Status OpenState() {
+    ESPALIER_RETURN_IF_ERROR(CreateFolders(flags_.state));
+    artifact_folder_ = flags_.artifacts.empty() ? flags_.state + "/artifacts" : flags_.artifacts;
+    ESPALIER_ASSIGN_OR_RETURN(artifacts_, OpenFolderArtifactStore(artifact_folder_));
+    ESPALIER_ASSIGN_OR_RETURN(store_, OpenSqliteJobStore(flags_.state + "/coordinator.sqlite"));
+    Coordinator::Parts parts;
+    parts.store = store_.get();
+    parts.artifacts = artifacts_.get();
+    parts.programs = JobProgram::Create;
+    parts.observer = &observer_;
+    parts.options.lease_duration = absl::Seconds(flags_.lease_seconds);
+    ESPALIER_ASSIGN_OR_RETURN(coordinator_, Coordinator::Open(std::move(parts), clock_.Now()));
+    spdlog::info("state in {} (epoch {}), artifacts in {}", flags_.state, store_->epoch(), artifact_folder_);
+    return absl::OkStatus();
+  }
+
+  absl::Status Listen() {
+    ServerOptions options;
+    const std::string listen = flags_.listen.empty() ? "unix:" + flags_.state + "/coordinator.sock" : flags_.listen;
+    ESPALIER_ASSIGN_OR_RETURN(options.address, ParseListenAddress(listen));
+    ESPALIER_RETURN_IF_ERROR(CheckExposure(options.address, flags_.is_insecure));
+    if (!options.address.is_unix) {
+      const std::string path = flags_.token_file.empty() ? flags_.state + "/token" : flags_.token_file;
+      ESPALIER_ASSIGN_OR_RETURN(options.token, ReadOrMakeToken(path));
+      spdlog::info("callers need the token in {}", path);
+    }
+    options.artifact_folder = artifact_folder_;
+    options.upload_folder = flags_.state + "/uploads";
+    ESPALIER_ASSIGN_OR_RETURN(rpc_, RpcServer::Start(coordinator_.get(), artifacts_.get(), &clock_, options));
+    return absl::OkStatus();
+  }
+
+  absl::Status ListenHttp() {
+    if (flags_.http.empty()) return absl::OkStatus();
+    ESPALIER_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(flags_.http));
+    if (address.is_unix) return absl::InvalidArgumentError("--http: needs HOST:PORT");
+    HttpOptions options;
+    options.host = http_host_ = address.host;
+    options.port = address.port;
+    ESPALIER_ASSIGN_OR_RETURN(http_, HttpServer::Start(options, MakeRouter(coordinator_.get(), metrics_.get(), &clock_)));
+    return absl::OkStatus();
+  }
+
+  const Flags& flags_;
+  SteadyClock clock_;
+  std::unique_ptr<Metrics> metrics_;
+  LogObserver observer_;
+  std::string artifact_folder_;
+  std::string http_host_;
+  std::unique_ptr<ArtifactStore> artifacts_;
+  std::unique_ptr<JobStore> store_;
+  std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<RpcServer> rpc_;
+  std::unique_ptr<HttpServer> http_;
+};
+
+void SetUpLog(const Flags& flags) {
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::stderr_sink_mt>()));
+  spdlog::set_level(spdlog::level::from_str(flags.log_level));
+  spdlog::flush_on(spdlog::level::info);
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  if (flags.log_format == "json") UseJsonLines();
+}
+
+}  // namespace
+}  // namespace espalier
+
+int main(int argc, char** argv) {
+  using namespace espalier;
+  Flags flags;
+  CLI::App app{"Coordinates searches: keeps jobs, leases their tasks to workers, commits what they report."};
+  app.footer(kFooter);
+  app.set_version_flag("--version", kVersion);
+  app.add_option("--state", flags.state, "Folder of the database, uploads and (by default) artifacts")->required();
+  app.add_option("--listen", flags.listen, "unix:PATH or HOST:PORT (port 0: any); default unix:STATE/coordinator.sock");
+  app.add_option("--artifacts", flags.artifacts, "Folder of artifacts, shared with the workers; default STATE/artifacts");
+  app.add_option("--http", flags.http, "HOST:PORT of probes and metrics; default none");
+  app.add_option("--token-file", flags.token_file, "Token for TCP, made with mode 0600 if missing; default STATE/token");
+  app.add_option("--ready-file", flags.ready_file, "The address is written here once calls are answered");
+  app.add_option("--lease-seconds", flags.lease_seconds, "A worker silent for so long loses its leases")
+      ->check(CLI::Range(0.5, 86400.0))
+      ->capture_default_str();
+  app.add_option("--log-level", flags.log_level)
+      ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
+      ->capture_default_str();
+  app.add_option("--log-format", flags.log_format)->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+  app.add_flag("--insecure", flags.is_insecure, "Allow an address beyond this machine without TLS");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? kStopped : kUsage;
+  }
+  SetUpLog(flags);
+
+  // Blocked before any thread starts, so that only Run takes them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+
+  Program program(flags);
+  if (const std::optional<StartError> error = program.Start()) {
+    std::cerr << "error: " << error->status.message() << std::endl;
+    return error->exit_code;
+  }
+  if (const absl::Status status = program.SayReady(); !status.ok()) {
+    std::cerr << "error: " << status.message() << std::endl;
+    return kFailed;
+  }
+  return program.Run(signals);
+}

@@ -25,7 +25,8 @@ namespace espalier {
 namespace {
 
 template <typename Enum>
-absl::StatusOr<Enum> Choose(const std::string& flag, const std::string& text, const std::map<std::string, Enum>& choices) {
+absl::StatusOr<Enum> Choose(const std::string& flag, const std::string& text,
+                            const std::map<std::string, Enum>& choices) {
   const auto found = choices.find(text);
   if (found != choices.end()) return found->second;
   std::vector<std::string> names;
@@ -47,13 +48,15 @@ absl::StatusOr<int> ParseInt(const std::string& flag, const std::string& text) {
 
 absl::Status SetChoices(const JobFlags& flags, v1::JobSpec* spec) {
   if (!flags.preset.empty()) {
-    ESPALIER_ASSIGN_OR_RETURN(const v1::Preset preset, Choose<v1::Preset>("--preset", flags.preset,
-                                                                      {{"balanced", v1::BALANCED}, {"darwinlm", v1::DARWINLM}}));
+    ESPALIER_ASSIGN_OR_RETURN(
+        const v1::Preset preset,
+        Choose<v1::Preset>("--preset", flags.preset, {{"balanced", v1::BALANCED}, {"darwinlm", v1::DARWINLM}}));
     spec->set_preset(preset);
   }
   if (!flags.mode.empty()) {
-    ESPALIER_ASSIGN_OR_RETURN(const v1::TrainMode mode, Choose<v1::TrainMode>("--mode", flags.mode,
-                                                                          {{"restart", v1::RESTART}, {"continue", v1::CONTINUE}}));
+    ESPALIER_ASSIGN_OR_RETURN(
+        const v1::TrainMode mode,
+        Choose<v1::TrainMode>("--mode", flags.mode, {{"restart", v1::RESTART}, {"continue", v1::CONTINUE}}));
     spec->set_mode(mode);
   }
   if (!flags.device.empty()) {
@@ -68,11 +71,11 @@ absl::Status SetChoices(const JobFlags& flags, v1::JobSpec* spec) {
     spec->mutable_ladder()->set_head_granularity(granularity);
   }
   if (!flags.runtime.empty()) {
-    ESPALIER_ASSIGN_OR_RETURN(
-        const v1::Runtime runtime,
-        Choose<v1::Runtime>("--runtime", flags.runtime,
-                            {{"huggingface", v1::HUGGING_FACE}, {"gguf", v1::GGUF}, {"nemotron-nas", v1::NEMOTRON_NAS},
-                             {"vllm-anymodel", v1::VLLM_ANYMODEL}}));
+    ESPALIER_ASSIGN_OR_RETURN(const v1::Runtime runtime, Choose<v1::Runtime>("--runtime", flags.runtime,
+                                                                             {{"huggingface", v1::HUGGING_FACE},
+                                                                              {"gguf", v1::GGUF},
+                                                                              {"nemotron-nas", v1::NEMOTRON_NAS},
+                                                                              {"vllm-anymodel", v1::VLLM_ANYMODEL}}));
     spec->set_runtime(runtime);
   }
   return absl::OkStatus();
@@ -102,7 +105,8 @@ absl::Status SetNumbers(const JobFlags& flags, v1::JobSpec* spec) {
   if (!flags.seed.empty()) {
     uint64_t seed = 0;
     if (!absl::SimpleAtoi(flags.seed, &seed)) {
-      return absl::InvalidArgumentError(absl::StrCat("--seed: '", flags.seed, "' is no whole number from 0 to 2^64 - 1"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("--seed: '", flags.seed, "' is no whole number from 0 to 2^64 - 1"));
     }
     spec->set_seed(seed);
   }
@@ -117,7 +121,8 @@ absl::Status SetNumbers(const JobFlags& flags, v1::JobSpec* spec) {
   if (!flags.wall_time.empty()) {
     absl::Duration limit;
     if (!absl::ParseDuration(flags.wall_time, &limit) || limit <= absl::ZeroDuration()) {
-      return absl::InvalidArgumentError(absl::StrCat("--wall-time: '", flags.wall_time, "' is no duration such as 90s, 15m or 2h"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("--wall-time: '", flags.wall_time, "' is no duration such as 90s, 15m or 2h"));
     }
     spec->mutable_stop()->set_wall_seconds(absl::ToDoubleSeconds(limit));
   }
@@ -145,10 +150,12 @@ absl::Status SetEvaluationWindows(const JobFlags& flags, v1::JobSpec* spec) {
   return absl::OkStatus();
 }
 
-absl::Status AddUnit(const std::string& path, const std::string& unit, const nlohmann::json& value, v1::GivenMask* mask) {
+absl::Status AddUnit(const std::string& path, const std::string& unit, const nlohmann::json& value,
+                     v1::GivenMask* mask) {
   const absl::StatusOr<Unit> parsed = ParseUnit(unit);
   if (!parsed.ok()) return absl::InvalidArgumentError(absl::StrCat("'", path, "': ", parsed.status().message()));
-  if (!value.is_object() || !value.contains("removed") || !value["removed"].is_number_integer() || value["removed"] < 0) {
+  if (!value.is_object() || !value.contains("removed") || !value["removed"].is_number_integer() ||
+      value["removed"] < 0) {
     return absl::InvalidArgumentError(absl::StrCat("'", path, "': ", unit, " has no whole number 'removed'"));
   }
   v1::GivenMask::Removal* removal = mask->add_removed();
@@ -160,25 +167,34 @@ absl::Status AddUnit(const std::string& path, const std::string& unit, const nlo
 }  // namespace
 
 void AddJobFlags(CLI::App& command, JobFlags& flags) {
-  command.add_option("--job", flags.job_file, "job file (JobSpec as .textproto or .json); flags beat it")->type_name("FILE");
+  command.add_option("--job", flags.job_file, "job file (JobSpec as .textproto or .json); flags beat it")
+      ->type_name("FILE");
   command.add_option("--model", flags.model, "Hugging Face folder of the dense model")->type_name("FOLDER");
-  command.add_option("--tokens", flags.tokens, ".npy file of token ids to calibrate, train and score on")->type_name("FILE");
+  command.add_option("--tokens", flags.tokens, ".npy file of token ids to calibrate, train and score on")
+      ->type_name("FILE");
   command.add_option("--target", flags.target, "size of the result: a share (60%) or a count (2.36M, 4.6B, 2362560)");
-  command.add_option("--evaluate", flags.evaluate, ".npy file of held-out token ids for the perplexities")->type_name("FILE");
-  command.add_option("--evaluate-tokens", flags.evaluate_tokens, "tokens of it to use, in whole windows (128 windows; 0: all)");
-  command.add_option("--generations", flags.generations, "most generations of the whole job (0: stop at the first parent)");
+  command.add_option("--evaluate", flags.evaluate, ".npy file of held-out token ids for the perplexities")
+      ->type_name("FILE");
+  command.add_option("--evaluate-tokens", flags.evaluate_tokens,
+                     "tokens of it to use, in whole windows (128 windows; 0: all)");
+  command.add_option("--generations", flags.generations,
+                     "most generations of the whole job (0: stop at the first parent)");
   command.add_option("--seed", flags.seed, "of every random choice (0)");
   command.add_option("--preset", flags.preset, "balanced (default) or darwinlm");
   command.add_option("--mode", flags.mode, "train each stage anew (restart) or go on (continue)");
   command.add_option("--first-parent", flags.first_parent, "uniform, additive or a mask FILE (JSON)");
   command.add_option("--head-granularity", flags.head_granularity, "head or kv-group");
-  command.add_option("--runtime", flags.runtime, "what has to load the result: huggingface, gguf, nemotron-nas, vllm-anymodel");
-  command.add_option("--sequence-length", flags.sequence_length, "tokens of a window (from the token file or the model)");
+  command.add_option("--runtime", flags.runtime,
+                     "what has to load the result: huggingface, gguf, nemotron-nas, vllm-anymodel");
+  command.add_option("--sequence-length", flags.sequence_length,
+                     "tokens of a window (from the token file or the model)");
   command.add_option("--tokens-per-step", flags.tokens_per_step, "tokens of an optimiser step in the search");
   command.add_option("--token-budget", flags.token_budget, "most training tokens of the search, e.g. 20M");
   command.add_option("--wall-time", flags.wall_time, "end the search after this time, e.g. 15m");
-  command.add_option("--recovery-tokens", flags.recovery_tokens, "train the winner on so many tokens before the export, e.g. 5M");
-  command.add_flag("--recover-yardsticks", flags.recover_yardsticks, "train the uniform and the additive mask as well, to compare");
+  command.add_option("--recovery-tokens", flags.recovery_tokens,
+                     "train the winner on so many tokens before the export, e.g. 5M");
+  command.add_flag("--recover-yardsticks", flags.recover_yardsticks,
+                   "train the uniform and the additive mask as well, to compare");
   command.add_option("--device", flags.device, "cpu or cuda");
   command.add_option("--name", flags.display_name, "a name to recognise the job by");
 }
@@ -198,13 +214,16 @@ absl::StatusOr<v1::JobSpec> ToSpec(const JobFlags& flags) {
   ESPALIER_RETURN_IF_ERROR(SetFirstParent(flags, &over));
   ESPALIER_RETURN_IF_ERROR(SetNumbers(flags, &over));
   if (over.has_preset() && spec.has_preset() && over.preset() != spec.preset()) {
-    return absl::InvalidArgumentError(absl::StrCat("two presets: --preset ", flags.preset, ", but '", flags.job_file, "' says ",
-                                                   v1::Preset_Name(spec.preset()), "; name one of them"));
+    return absl::InvalidArgumentError(absl::StrCat("two presets: --preset ", flags.preset, ", but '", flags.job_file,
+                                                   "' says ", v1::Preset_Name(spec.preset()), "; name one of them"));
   }
   wire::MergeOver(over, &spec);
-  if (spec.model_folder().empty()) return absl::InvalidArgumentError("no model named: give --model FOLDER (or model_folder in the job file)");
-  if (spec.tokens_path().empty()) return absl::InvalidArgumentError("no tokens named: give --tokens FILE.npy (or tokens_path in the job file)");
-  if (!spec.has_target()) return absl::InvalidArgumentError("no target named: give --target, e.g. 60% (or target in the job file)");
+  if (spec.model_folder().empty())
+    return absl::InvalidArgumentError("no model named: give --model FOLDER (or model_folder in the job file)");
+  if (spec.tokens_path().empty())
+    return absl::InvalidArgumentError("no tokens named: give --tokens FILE.npy (or tokens_path in the job file)");
+  if (!spec.has_target())
+    return absl::InvalidArgumentError("no target named: give --target, e.g. 60% (or target in the job file)");
   spec.set_model_folder(AbsolutePath(spec.model_folder()));
   spec.set_tokens_path(AbsolutePath(spec.tokens_path()));
   if (!spec.evaluation_path().empty()) spec.set_evaluation_path(AbsolutePath(spec.evaluation_path()));
@@ -213,7 +232,8 @@ absl::StatusOr<v1::JobSpec> ToSpec(const JobFlags& flags) {
 }
 
 absl::StatusOr<int64_t> ParseCount(const std::string& flag, const std::string& text) {
-  static const std::map<char, double> kSuffixes = {{'k', 1e3}, {'K', 1e3}, {'m', 1e6}, {'M', 1e6}, {'b', 1e9}, {'B', 1e9}};
+  static const std::map<char, double> kSuffixes = {{'k', 1e3}, {'K', 1e3}, {'m', 1e6},
+                                                   {'M', 1e6}, {'b', 1e9}, {'B', 1e9}};
   std::string digits = text;
   double factor = 1;
   if (!digits.empty() && kSuffixes.contains(digits.back())) {
@@ -221,7 +241,8 @@ absl::StatusOr<int64_t> ParseCount(const std::string& flag, const std::string& t
     digits.pop_back();
   }
   double value = 0;
-  if (!absl::SimpleAtod(digits, &value) || !(value >= 0) || value * factor > 9e15 || (factor == 1 && value != std::floor(value))) {
+  if (!absl::SimpleAtod(digits, &value) || !(value >= 0) || value * factor > 9e15 ||
+      (factor == 1 && value != std::floor(value))) {
     return absl::InvalidArgumentError(absl::StrCat(flag, ": '", text, "' is no count such as 4096, 100k, 5M or 2.5B"));
   }
   return std::llround(value * factor);
@@ -232,13 +253,15 @@ absl::StatusOr<v1::GivenMask> ReadMaskFile(const std::string& path) {
   nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (json.is_discarded()) return absl::InvalidArgumentError(absl::StrCat("'", path, "' is no JSON"));
   if (json.is_object() && json.contains("mask")) json = json["mask"];
-  if (!json.is_object()) return absl::InvalidArgumentError(absl::StrCat("'", path, "' holds no mask: an object by unit is needed"));
+  if (!json.is_object())
+    return absl::InvalidArgumentError(absl::StrCat("'", path, "' holds no mask: an object by unit is needed"));
   v1::GivenMask mask;
   for (const auto& [unit, value] : json.items()) ESPALIER_RETURN_IF_ERROR(AddUnit(path, unit, value, &mask));
   return mask;
 }
 
-absl::StatusOr<int64_t> WindowsFor(int64_t tokens, int sequence_length, const std::string& tokens_path, const std::string& model) {
+absl::StatusOr<int64_t> WindowsFor(int64_t tokens, int sequence_length, const std::string& tokens_path,
+                                   const std::string& model) {
   if (tokens == 0) return 0;
   int length = sequence_length;
   if (length == 0) {

@@ -1,4 +1,5 @@
-// The flags of `run` and `submit` that make a job specification. Flags beat the job file, the job file beats the preset.
+// The flags of `run` and `submit` that make a job specification. Flags beat the job file, the job file beats the
+// preset.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -43,12 +44,13 @@ absl::StatusOr<v1::JobSpec> ToSpec(const JobFlags& flags);
 // "5M", "100k", "2.5M", "4096"; kInvalidArgument names the flag.
 absl::StatusOr<int64_t> ParseCount(const std::string& flag, const std::string& text);
 
-// A mask as result.json writes it: an object by unit with "removed", or a whole result.json. kInvalidArgument names file
-// and unit.
+// A mask as result.json writes it: an object by unit with "removed", or a whole result.json. kInvalidArgument names
+// file and unit.
 absl::StatusOr<v1::GivenMask> ReadMaskFile(const std::string& path);
 
 // Windows of one sequence length for a number of tokens, rounded up; reads the headers of the token file and of the
 // model to find the length when `sequence_length` is 0.
-absl::StatusOr<int64_t> WindowsFor(int64_t tokens, int sequence_length, const std::string& tokens_path, const std::string& model);
+absl::StatusOr<int64_t> WindowsFor(int64_t tokens, int sequence_length, const std::string& tokens_path,
+                                   const std::string& model);
 
 }  // namespace espalier

@@ -8,8 +8,10 @@
 #include "client/exit_codes.h"
 
 int main(int argc, char** argv) {
-  CLI::App app("Searches for smaller language models: evolutionary pruning of a dense checkpoint to a size, by a fleet or on this machine.",
-               "espalier");
+  CLI::App app(
+      "Searches for smaller language models: evolutionary pruning of a dense checkpoint to a size, by a fleet or on "
+      "this machine.",
+      "espalier");
   app.set_version_flag("--version", "espalier " ESPALIER_VERSION);
   app.require_subcommand(1);
   app.footer(espalier::kExitCodesHelp);
@@ -24,7 +26,8 @@ int main(int argc, char** argv) {
   espalier::AddEvaluateCommand(app, exit_code);
   espalier::AddInspectCommand(app, exit_code);
   espalier::AddCompletionCommand(app, exit_code);
-  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) command->footer(espalier::kExitCodesHelp);
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
+    command->footer(espalier::kExitCodesHelp);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked_for_help) {

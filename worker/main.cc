@@ -70,7 +70,9 @@ void AddServeOptions(CLI::App& app, ServeOptions& options, std::string& device) 
       ->envname("ESPALIER_COORDINATOR");
   app.add_option("--artifacts", options.engine.artifact_folder, "artifact folder, shared with the coordinator");
   app.add_option("--device", device, "cpu, cuda or cuda:INDEX")->capture_default_str();
-  app.add_option("--slots", options.engine.num_slots, "tasks that run at once")->capture_default_str()->check(CLI::Range(1, 64));
+  app.add_option("--slots", options.engine.num_slots, "tasks that run at once")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 64));
   app.add_option("--token-file", options.token_file, "file with the bearer token");
   app.add_option("--state-memory", options.engine.state_memory_bytes,
                  "bytes of host memory for retained training states (0: a quarter of the machine's)")
@@ -85,7 +87,9 @@ void AddServeOptions(CLI::App& app, ServeOptions& options, std::string& device) 
 int Main(int argc, char** argv) {
   CLI::App app("Runs the tasks of a coordinator on one device; with a command, runs that and ends.", "espalier-worker");
   app.set_version_flag("--version", "espalier-worker " ESPALIER_VERSION);
-  app.footer("Exit codes: 0 done or drained, 1 failed, 2 usage, 3 bad input or refused by the coordinator, 6 out of memory or disk.");
+  app.footer(
+      "Exit codes: 0 done or drained, 1 failed, 2 usage, 3 bad input or refused by the coordinator, 6 out of memory or "
+      "disk.");
   ServeOptions serve;
   std::string serve_device = "cpu";
   AddServeOptions(app, serve, serve_device);
@@ -95,7 +99,8 @@ int Main(int argc, char** argv) {
   CLI::App* evaluate = app.add_subcommand("evaluate", "perplexity of a model folder over a token file, as JSON");
   evaluate->add_option("model", request.model_folder, "model folder")->required();
   evaluate->add_option("--tokens", request.tokens_path, ".npy file of token ids")->required();
-  evaluate->add_option("--sequence-length", request.sequence_length, "tokens of a window (0: from the file or the model)");
+  evaluate->add_option("--sequence-length", request.sequence_length,
+                       "tokens of a window (0: from the file or the model)");
   evaluate->add_option("--windows", request.windows, "windows to read (0: all)")->capture_default_str();
   evaluate->add_option("--device", device, "cpu, cuda or cuda:INDEX")->capture_default_str();
   evaluate->add_option("--threads", request.threads, "threads on a CPU")->capture_default_str();

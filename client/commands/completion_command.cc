@@ -10,7 +10,8 @@ namespace {
 
 std::vector<std::string> Commands(CLI::App& app) {
   std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) names.push_back(command->get_name());
+  for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
+    names.push_back(command->get_name());
   return names;
 }
 
@@ -34,17 +35,24 @@ const char kKnownValues[] = R"(
 std::string BashScript(CLI::App& app) {
   std::string cases;
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
-    absl::StrAppend(&cases, "      ", command->get_name(), ") words=\"", absl::StrJoin(Options(*command), " "), "\" ;;\n");
+    absl::StrAppend(&cases, "      ", command->get_name(), ") words=\"", absl::StrJoin(Options(*command), " "),
+                    "\" ;;\n");
   }
-  return absl::StrCat("_espalier() {\n  local current=\"${COMP_WORDS[COMP_CWORD]}\" previous=\"${COMP_WORDS[COMP_CWORD-1]}\" words=\"\"\n",
-                      "  case \"$previous\" in", kKnownValues, "\n    --*)\n      if [[ \"$current\" != -* ]]; then return; fi ;;\n  esac\n",
-                      "  if [[ -z \"$words\" && $COMP_CWORD -eq 1 ]]; then words=\"", absl::StrJoin(Commands(app), " "), " --help --version\"; fi\n",
-                      "  if [[ -z \"$words\" && \"$current\" == -* ]]; then\n    case \"${COMP_WORDS[1]}\" in\n", cases, "    esac\n  fi\n",
-                      "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n}\n",
-                      "complete -o default -F _espalier espalier\n");
+  return absl::StrCat(
+      "_espalier() {\n  local current=\"${COMP_WORDS[COMP_CWORD]}\" previous=\"${COMP_WORDS[COMP_CWORD-1]}\" "
+      "words=\"\"\n",
+      "  case \"$previous\" in", kKnownValues,
+      "\n    --*)\n      if [[ \"$current\" != -* ]]; then return; fi ;;\n  esac\n",
+      "  if [[ -z \"$words\" && $COMP_CWORD -eq 1 ]]; then words=\"", absl::StrJoin(Commands(app), " "),
+      " --help --version\"; fi\n",
+      "  if [[ -z \"$words\" && \"$current\" == -* ]]; then\n    case \"${COMP_WORDS[1]}\" in\n", cases,
+      "    esac\n  fi\n", "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n}\n",
+      "complete -o default -F _espalier espalier\n");
 }
 
-std::string ZshScript(CLI::App& app) { return absl::StrCat("autoload -U +X bashcompinit && bashcompinit\n", BashScript(app)); }
+std::string ZshScript(CLI::App& app) {
+  return absl::StrCat("autoload -U +X bashcompinit && bashcompinit\n", BashScript(app));
+}
 
 }  // namespace
 

@@ -67,18 +67,21 @@ v1::JobSpec DemoSpec(const fs::path& examples) {
 void ShowSentence(const fs::path& examples, const std::string& model) {
   const std::string python = FindPython(examples);
   if (python.empty()) {
-    std::printf("To let it write: python3 %s %s (needs torch and transformers)\n\n", (examples / "generate.py").c_str(), model.c_str());
+    std::printf("To let it write: python3 %s %s (needs torch and transformers)\n\n", (examples / "generate.py").c_str(),
+                model.c_str());
     return;
   }
   std::fprintf(stderr, "loading the pruned model in transformers ...\n");
-  const absl::StatusOr<CapturedRun> run =
-      RunAndCapture({.program = python, .arguments = {(examples / "generate.py").string(), model}, .environment = {}, .log_path = ""},
-                    [] { return !IsInterrupted(); });
+  const absl::StatusOr<CapturedRun> run = RunAndCapture(
+      {.program = python, .arguments = {(examples / "generate.py").string(), model}, .environment = {}, .log_path = ""},
+      [] { return !IsInterrupted(); });
   if (!run.ok() || !run->status.ok()) {
-    std::printf("transformers could not write a sentence: %s\n\n", run.ok() ? ToText(run->status).c_str() : ToString(run.status().message()).c_str());
+    std::printf("transformers could not write a sentence: %s\n\n",
+                run.ok() ? ToText(run->status).c_str() : ToString(run.status().message()).c_str());
     return;
   }
-  std::printf("The pruned model in transformers:\n  %s\n\n", std::string(absl::StripAsciiWhitespace(run->output)).c_str());
+  std::printf("The pruned model in transformers:\n  %s\n\n",
+              std::string(absl::StripAsciiWhitespace(run->output)).c_str());
 }
 
 int Demo(const DemoFlags& flags) {
@@ -94,8 +97,8 @@ int Demo(const DemoFlags& flags) {
   options.workers = flags.workers;
   const absl::StatusOr<RunReport> report = RunJob(options);
   if (!report.ok()) return Fail(report.status());
-  std::printf("\nWhat is left of each layer (heads of %d, neurons of %d):\n\n%s\n", report->units[0].size, report->units[1].size,
-              MaskPicture(report->units, 80, ::isatty(STDOUT_FILENO) != 0).c_str());
+  std::printf("\nWhat is left of each layer (heads of %d, neurons of %d):\n\n%s\n", report->units[0].size,
+              report->units[1].size, MaskPicture(report->units, 80, ::isatty(STDOUT_FILENO) != 0).c_str());
   std::printf("%s\n", FormatTable(ResultTable(*report)).c_str());
   std::fflush(stdout);
   ShowSentence(*examples, flags.output + "/model");
@@ -111,7 +114,8 @@ void AddDemoCommand(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<DemoFlags>();
   CLI::App* command = app.add_subcommand("demo", "prune the bundled tiny model on this machine and show the result");
   command->add_option("--output", flags->output, "result folder")->capture_default_str()->type_name("FOLDER");
-  command->add_option("--examples", flags->examples, "folder with tiny/ and tiny-samples.npy (else found beside this program)");
+  command->add_option("--examples", flags->examples,
+                      "folder with tiny/ and tiny-samples.npy (else found beside this program)");
   command->add_option("--workers", flags->workers, "worker processes (one a core)")->check(CLI::Range(1, 1024));
   command->callback([flags, &exit_code] { exit_code = Demo(*flags); });
 }

@@ -31,8 +31,8 @@ int Export(const ExportFlags& flags) {
   if (flags.remote.is_json()) {
     std::printf("%s\n", ToJson(*report).dump(2).c_str());
   } else {
-    std::printf("model   %s/model\nresult  %s/result.json\nreport  %s/report.html\n", flags.output.c_str(), flags.output.c_str(),
-                flags.output.c_str());
+    std::printf("model   %s/model\nresult  %s/result.json\nreport  %s/report.html\n", flags.output.c_str(),
+                flags.output.c_str(), flags.output.c_str());
   }
   return kExitOk;
 }

@@ -144,8 +144,9 @@ void PrintGroup(const char* title, const Json& group) {
 void PrintText(const Json& json) {
   const int64_t total = json["parameters"]["total"];
   std::printf("%s: %s, %s parameters (%lld), %s in %s\n", json["model"].get<std::string>().c_str(),
-              json["family"].get<std::string>().c_str(), FormatCount(static_cast<double>(total)).c_str(), static_cast<long long>(total),
-              FormatBytes(json["bytes"].get<double>()).c_str(), json["features"]["number_format"].get<std::string>().c_str());
+              json["family"].get<std::string>().c_str(), FormatCount(static_cast<double>(total)).c_str(),
+              static_cast<long long>(total), FormatBytes(json["bytes"].get<double>()).c_str(),
+              json["features"]["number_format"].get<std::string>().c_str());
   PrintGroup("shape", json["shape"]);
   PrintGroup("features", json["features"]);
   PrintGroup("parameters", json["parameters"]);

@@ -35,8 +35,11 @@ std::string ResultLine(const v1::Job& job) {
 }
 
 void PrintJob(const v1::Job& job) {
-  std::vector<std::vector<std::string>> rows = {{"job", job.name()}, {"state", StateName(job)}, {"model", job.spec().model_folder()},
-                                                {"target", TargetText(job.spec())}, {"progress", ResultLine(job)}};
+  std::vector<std::vector<std::string>> rows = {{"job", job.name()},
+                                                {"state", StateName(job)},
+                                                {"model", job.spec().model_folder()},
+                                                {"target", TargetText(job.spec())},
+                                                {"progress", ResultLine(job)}};
   if (!job.spec().display_name().empty()) rows.insert(rows.begin() + 1, {"name", job.spec().display_name()});
   for (const std::string& failed : job.failed_tasks()) rows.push_back({"gave up", failed});
   std::printf("%s", FormatTable(rows).c_str());
@@ -54,7 +57,8 @@ void Print(const RemoteFlags& flags, const v1::Job& job) {
 
 // get, cancel, pause, resume: one call that takes a name and answers with the job.
 template <typename Request>
-int OneCall(const JobCommandFlags& flags, grpc::Status (v1::SearchService::Stub::*method)(grpc::ClientContext*, const Request&, v1::Job*)) {
+int OneCall(const JobCommandFlags& flags,
+            grpc::Status (v1::SearchService::Stub::*method)(grpc::ClientContext*, const Request&, v1::Job*)) {
   const auto connection = Connect(flags.remote);
   if (!connection.ok()) return Fail(connection.status());
   Request request;
@@ -87,8 +91,9 @@ int Watch(const JobCommandFlags& flags) {
   absl::StatusOr<v1::Job> job = absl::InternalError("not watched");
   {
     ProgressView view(stderr);
-    job = FollowJob(**connection, FullJobName(flags.job), absl::Seconds(60), [&view](const v1::Job& state) { view.Show(state); },
-                    [] { return !IsInterrupted(); });
+    job = FollowJob(
+        **connection, FullJobName(flags.job), absl::Seconds(60), [&view](const v1::Job& state) { view.Show(state); },
+        [] { return !IsInterrupted(); });
   }
   if (!job.ok()) return Fail(job.status());
   Print(flags.remote, *job);
@@ -99,7 +104,8 @@ absl::StatusOr<std::vector<v1::Job>> ListAll(Connection& connection) {
   std::vector<v1::Job> jobs;
   v1::ListJobsRequest request;
   do {
-    ESPALIER_ASSIGN_OR_RETURN(const v1::ListJobsResponse response, connection.Call(&v1::SearchService::Stub::ListJobs, request));
+    ESPALIER_ASSIGN_OR_RETURN(const v1::ListJobsResponse response,
+                              connection.Call(&v1::SearchService::Stub::ListJobs, request));
     jobs.insert(jobs.end(), response.jobs().begin(), response.jobs().end());
     request.set_page_token(response.next_page_token());
   } while (!request.page_token().empty());
@@ -119,8 +125,10 @@ int List(const RemoteFlags& flags) {
   }
   std::vector<std::vector<std::string>> rows = {{"job", "state", "created", "target", "name", "progress"}};
   for (const v1::Job& job : *jobs) {
-    const std::string created = absl::FormatTime("%Y-%m-%d %H:%M", absl::FromUnixSeconds(job.create_time().seconds()), absl::LocalTimeZone());
-    rows.push_back({job.name(), StateName(job), created, TargetText(job.spec()), job.spec().display_name(), ResultLine(job)});
+    const std::string created =
+        absl::FormatTime("%Y-%m-%d %H:%M", absl::FromUnixSeconds(job.create_time().seconds()), absl::LocalTimeZone());
+    rows.push_back(
+        {job.name(), StateName(job), created, TargetText(job.spec()), job.spec().display_name(), ResultLine(job)});
   }
   std::printf("%s", FormatTable(rows).c_str());
   return kExitOk;
@@ -138,16 +146,19 @@ void AddOne(CLI::App& app, const char* name, const char* help, int& exit_code, i
 
 void AddJobCommands(CLI::App& app, int& exit_code) {
   using Stub = v1::SearchService::Stub;
-  AddOne(app, "get", "show a job", exit_code, [](const JobCommandFlags& flags) { return OneCall(flags, &Stub::GetJob); });
+  AddOne(app, "get", "show a job", exit_code,
+         [](const JobCommandFlags& flags) { return OneCall(flags, &Stub::GetJob); });
   auto list_flags = std::make_shared<RemoteFlags>();
   CLI::App* list = app.add_subcommand("list", "list the jobs, newest first");
   AddRemoteFlags(*list, *list_flags);
   list->callback([list_flags, &exit_code] { exit_code = List(*list_flags); });
   AddOne(app, "watch", "follow a job until it has ended", exit_code, Watch);
-  AddOne(app, "cancel", "end a job without a result", exit_code, [](const JobCommandFlags& flags) { return OneCall(flags, &Stub::CancelJob); });
+  AddOne(app, "cancel", "end a job without a result", exit_code,
+         [](const JobCommandFlags& flags) { return OneCall(flags, &Stub::CancelJob); });
   AddOne(app, "pause", "take a job's running tasks back and grant no more", exit_code,
          [](const JobCommandFlags& flags) { return OneCall(flags, &Stub::PauseJob); });
-  AddOne(app, "resume", "go on with a paused job", exit_code, [](const JobCommandFlags& flags) { return OneCall(flags, &Stub::ResumeJob); });
+  AddOne(app, "resume", "go on with a paused job", exit_code,
+         [](const JobCommandFlags& flags) { return OneCall(flags, &Stub::ResumeJob); });
   AddOne(app, "delete", "forget a job that has ended", exit_code, Delete);
 }
 

@@ -34,7 +34,8 @@ absl::StatusOr<std::vector<v1::Worker>> AllWorkers(Connection& connection) {
   std::vector<v1::Worker> workers;
   v1::ListWorkersRequest request;
   do {
-    ESPALIER_ASSIGN_OR_RETURN(const v1::ListWorkersResponse response, connection.Call(&v1::SearchService::Stub::ListWorkers, request));
+    ESPALIER_ASSIGN_OR_RETURN(const v1::ListWorkersResponse response,
+                              connection.Call(&v1::SearchService::Stub::ListWorkers, request));
     workers.insert(workers.end(), response.workers().begin(), response.workers().end());
     request.set_page_token(response.next_page_token());
   } while (!request.page_token().empty());
@@ -49,8 +50,9 @@ void PrintJson(const std::vector<Message>& messages) {
 }
 
 std::vector<std::string> CandidateRow(const v1::Candidate& candidate) {
-  std::vector<std::string> row = {candidate.name(), absl::StrCat(candidate.generation() + 1), candidate.is_parent() ? "yes" : "",
-                                  FormatCount(static_cast<double>(candidate.cost())), candidate.mask_digest().substr(0, 12)};
+  std::vector<std::string> row = {
+      candidate.name(), absl::StrCat(candidate.generation() + 1), candidate.is_parent() ? "yes" : "",
+      FormatCount(static_cast<double>(candidate.cost())), candidate.mask_digest().substr(0, 12)};
   if (candidate.measurements().empty()) {
     row.insert(row.end(), {"-", "-", "-"});
     return row;
@@ -71,14 +73,21 @@ std::vector<std::string> WorkerRow(const v1::Worker& worker) {
   for (const v1::Worker::Activity& activity : worker.activities()) {
     absl::StrAppend(&doing, doing.empty() ? "" : ", ", activity.lease().task(), " (", activity.progress().step());
     if (activity.progress().total() > 0) {
-      absl::StrAppend(&doing, " ", FormatPercent(static_cast<double>(activity.progress().done()) / static_cast<double>(activity.progress().total())));
+      absl::StrAppend(&doing, " ",
+                      FormatPercent(static_cast<double>(activity.progress().done()) /
+                                    static_cast<double>(activity.progress().total())));
     }
     doing += ")";
   }
-  return {worker.name(), absl::AsciiStrToLower(v1::Worker::State_Name(worker.state())), worker.description().host_name(),
-          worker.description().device_name(), FormatSeconds(static_cast<double>(worker.silence().seconds())),
-          absl::StrCat(worker.committed_tasks()), absl::StrCat(worker.failed_tasks()),
-          FormatBytes(static_cast<double>(worker.retained_bytes())), doing};
+  return {worker.name(),
+          absl::AsciiStrToLower(v1::Worker::State_Name(worker.state())),
+          worker.description().host_name(),
+          worker.description().device_name(),
+          FormatSeconds(static_cast<double>(worker.silence().seconds())),
+          absl::StrCat(worker.committed_tasks()),
+          absl::StrCat(worker.failed_tasks()),
+          FormatBytes(static_cast<double>(worker.retained_bytes())),
+          doing};
 }
 
 int Candidates(const RemoteFlags& flags, const std::string& job) {

@@ -18,6 +18,8 @@ absl::StatusOr<std::unique_ptr<Connection>> Connect(const RemoteFlags& flags) {
   return Connection::Open({flags.coordinator, flags.token_file});
 }
 
-std::string FullJobName(const std::string& name) { return absl::StartsWith(name, "jobs/") ? name : absl::StrCat("jobs/", name); }
+std::string FullJobName(const std::string& name) {
+  return absl::StartsWith(name, "jobs/") ? name : absl::StrCat("jobs/", name);
+}
 
 }  // namespace espalier

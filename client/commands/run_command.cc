@@ -37,8 +37,9 @@ int Run(const RunFlags& flags) {
     return kExitOk;
   }
   std::printf("%s\n%s\n%s\n", MaskPicture(report->units, 80, false).c_str(), FormatTable(ResultTable(*report)).c_str(),
-              absl::StrCat("model   ", flags.output, "/model\nresult  ", flags.output, "/result.json\nreport  ", flags.output,
-                           "/report.html").c_str());
+              absl::StrCat("model   ", flags.output, "/model\nresult  ", flags.output, "/result.json\nreport  ",
+                           flags.output, "/report.html")
+                  .c_str());
   return kExitOk;
 }
 
@@ -46,11 +47,16 @@ int Run(const RunFlags& flags) {
 
 void AddRunCommand(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<RunFlags>();
-  CLI::App* command = app.add_subcommand("run", "prune a model on this machine: coordinator, workers and one job, to a result folder");
+  CLI::App* command =
+      app.add_subcommand("run", "prune a model on this machine: coordinator, workers and one job, to a result folder");
   AddJobFlags(*command, flags->job);
-  command->add_option("--output", flags->output, "folder for model/, result.json and report.html")->required()->type_name("FOLDER");
-  command->add_option("--state", flags->state, "folder to continue from later (else a temporary one)")->type_name("FOLDER");
-  command->add_option("--workers", flags->workers, "worker processes (one a core on a CPU, one on CUDA)")->check(CLI::Range(1, 1024));
+  command->add_option("--output", flags->output, "folder for model/, result.json and report.html")
+      ->required()
+      ->type_name("FOLDER");
+  command->add_option("--state", flags->state, "folder to continue from later (else a temporary one)")
+      ->type_name("FOLDER");
+  command->add_option("--workers", flags->workers, "worker processes (one a core on a CPU, one on CUDA)")
+      ->check(CLI::Range(1, 1024));
   AddFormatFlag(*command, flags->format);
   command->callback([flags, &exit_code] { exit_code = Run(*flags); });
 }

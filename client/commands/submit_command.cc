@@ -21,7 +21,9 @@ struct SubmitFlags {
 
 void PrintPreview(const v1::JobPreview& preview) {
   std::vector<std::vector<std::string>> rows = {{"", "tokens or parameters"}};
-  const auto add = [&rows](const char* name, int64_t value) { rows.push_back({name, FormatCount(static_cast<double>(value))}); };
+  const auto add = [&rows](const char* name, int64_t value) {
+    rows.push_back({name, FormatCount(static_cast<double>(value))});
+  };
   add("dense parameters", preview.dense_parameters());
   add("dense cost", preview.dense_cost());
   add("target cost", preview.target_cost());
@@ -45,7 +47,8 @@ int Submit(const SubmitFlags& flags) {
   request.set_job_id(flags.job_id);
   request.set_request_id(flags.request_id.empty() ? NewUuid() : flags.request_id);
   request.set_validate_only(flags.validate_only);
-  const absl::StatusOr<v1::CreateJobResponse> response = (*connection)->Call(&v1::SearchService::Stub::CreateJob, request);
+  const absl::StatusOr<v1::CreateJobResponse> response =
+      (*connection)->Call(&v1::SearchService::Stub::CreateJob, request, absl::Minutes(30), [] { return true; });
   if (!response.ok()) return Fail(response.status());
   if (flags.remote.is_json()) {
     std::printf("%s\n", MessageJson(response->job()).dump(2).c_str());

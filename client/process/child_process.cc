@@ -59,8 +59,8 @@ struct Prepared {
   int error = -1;
 };
 
-// Between fork and exec only async-signal-safe calls are allowed: other threads (gRPC's) may hold any lock. _Fork runs no
-// fork handlers, so it is safe with them as well.
+// Between fork and exec only async-signal-safe calls are allowed: other threads (gRPC's) may hold any lock. _Fork runs
+// no fork handlers, so it is safe with them as well.
 [[noreturn]] void BecomeProgram(const Prepared& prepared, pid_t parent, int report) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -201,7 +201,8 @@ absl::StatusOr<std::string> FindSiblingProgram(const std::string& name, const ch
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
   const std::string path = (self.parent_path() / name).string();
   if (!error && ::access(path.c_str(), X_OK) == 0) return path;
-  return absl::NotFoundError(absl::StrCat("there is no ", name, " at '", path, "'; build it, or set ", environment_variable));
+  return absl::NotFoundError(
+      absl::StrCat("there is no ", name, " at '", path, "'; build it, or set ", environment_variable));
 }
 
 }  // namespace espalier

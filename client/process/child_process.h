@@ -15,10 +15,10 @@
 namespace espalier {
 
 struct ChildCommand {
-  std::string program;                 // path; no search along PATH
-  std::vector<std::string> arguments;  // without the program itself
+  std::string program;                   // path; no search along PATH
+  std::vector<std::string> arguments;    // without the program itself
   std::vector<std::string> environment;  // additional, "NAME=value"
-  std::string log_path;  // standard output and error are appended here; empty: both are inherited
+  std::string log_path;                  // standard output and error are appended here; empty: both are inherited
 };
 
 struct ExitStatus {
@@ -44,7 +44,8 @@ class ChildProcess {
   void Signal(int signal);  // to the whole group; no-op after it ended
 
  private:
-  friend absl::StatusOr<struct CapturedRun> RunAndCapture(const ChildCommand& command, const std::function<bool()>& keep_going);
+  friend absl::StatusOr<struct CapturedRun> RunAndCapture(const ChildCommand& command,
+                                                          const std::function<bool()>& keep_going);
   explicit ChildProcess(pid_t pid) : pid_(pid) {}
 
   pid_t pid_;

@@ -7,8 +7,10 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/base/clock.h"
 #include "common/base/files.h"
@@ -26,8 +28,10 @@ std::string LastLineOf(const std::string& path) {
   if (!text.ok()) return "";
   const std::vector<std::string> lines = absl::StrSplit(*text, '\n');
   for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
-    const absl::string_view stripped = absl::StripAsciiWhitespace(*line);
-    if (!stripped.empty()) return std::string(stripped.substr(0, 300));
+    absl::string_view stripped = absl::StripAsciiWhitespace(*line);
+    if (stripped.empty()) continue;
+    for (const char* prefix : {"error: ", "espalier-worker: "}) absl::ConsumePrefix(&stripped, prefix);
+    return std::string(stripped.substr(0, 500));
   }
   return "";
 }
@@ -108,9 +112,7 @@ void Supervisor::ReapDead(absl::Time now) {
     if (!ended.has_value()) continue;
     entry.child.reset();
     on_death_(entry.program.name, entry.num_starts - 1, *ended);
-    const std::vector<int>& permanent = options_.permanent_exit_codes;
-    const bool is_permanent =
-        ended->signal == 0 && std::find(permanent.begin(), permanent.end(), ended->code) != permanent.end();
+    const bool is_permanent = ended->signal == 0 && entry.program.permanent.contains(ended->code);
     entry.quick_deaths = now - entry.started < options_.quick ? entry.quick_deaths + 1 : 0;
     if (is_permanent || entry.quick_deaths >= options_.max_quick_deaths) {
       GiveUp(entry, *ended, ToText(*ended));
@@ -123,13 +125,14 @@ void Supervisor::ReapDead(absl::Time now) {
 
 void Supervisor::GiveUp(Entry& entry, const ExitStatus& ended, const std::string& how) {
   entry.is_given_up = true;
-  if (!entry.program.is_essential) return;
   const std::string last_line = LastLineOf(entry.log_path);
-  const std::string message = last_line.empty() ? absl::StrCat("the ", entry.program.name, " cannot be kept running: ", how)
-                                                : absl::StrCat(last_line, " (", entry.program.name, ", ", how, ")");
-  absl::Status status = absl::InternalError(message);
-  if (ended.code == 2 || ended.code == 3) status = absl::FailedPreconditionError(message);
-  if (ended.code == 6) status = absl::ResourceExhaustedError(message);
+  const std::string& name = entry.program.name;
+  const std::string message = last_line.empty() ? absl::StrCat("the ", name, " cannot be kept running: ", how)
+                                                : absl::StrCat(last_line, " (", name, ", ", how, ")");
+  const auto meaning = entry.program.permanent.find(ended.code);
+  absl::StatusCode code = meaning == entry.program.permanent.end() ? absl::StatusCode::kInternal : meaning->second;
+  if (absl::StrContains(last_line, "No space left on device")) code = absl::StatusCode::kResourceExhausted;
+  const absl::Status status(code, message);
   std::lock_guard lock(mutex_);
   if (status_.ok()) status_ = status;
 }

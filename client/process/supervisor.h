@@ -1,5 +1,5 @@
-// Keeps a set of programs running: starts them, restarts the dead with back-off, and ends them all in order. One thread of
-// its own starts and reaps every child (the parent-death signal is bound to the thread that started them).
+// Keeps a set of programs running: starts them, restarts the dead with back-off, and ends them all in order. One thread
+// of its own starts and reaps every child (the parent-death signal is bound to the thread that started them).
 #pragma once
 
 #include <condition_variable>
@@ -21,7 +21,8 @@ struct SupervisedProgram {
   std::string name;  // for messages: "coordinator", "worker 2"
   // Makes the command of one start; `start` counts from 0, so that each start can have an identity of its own.
   std::function<ChildCommand(int start)> command;
-  bool is_essential = true;  // when it cannot be kept running, everything has failed
+  // Exit codes that no restart will mend (bad command line, bad input, refused version), and what they mean here.
+  std::map<int, absl::StatusCode> permanent = {};
 };
 
 struct SupervisorOptions {
@@ -29,8 +30,6 @@ struct SupervisorOptions {
   absl::Duration longest_delay = absl::Seconds(5);
   absl::Duration quick = absl::Seconds(5);  // a death sooner than this after the start counts as quick
   int max_quick_deaths = 5;                 // in a row, then the program is given up
-  // Exit codes that no restart will mend (bad command line, bad input, refused version): given up at once.
-  std::vector<int> permanent_exit_codes = {2, 3, 6};
 };
 
 class Supervisor {
@@ -44,12 +43,12 @@ class Supervisor {
   // One more program, after those there are.
   void Add(SupervisedProgram program);
 
-  // SIGTERM to all but the first program, then to the first (the coordinator outlives its workers, so that they can hand
-  // back what they hold); what is left after the grace gets SIGKILL. Returns when nothing of ours runs any more.
+  // SIGTERM to all but the first program, then to the first (the coordinator outlives its workers, so that they can
+  // hand back what they hold); what is left after the grace gets SIGKILL. Returns when nothing of ours runs any more.
   void Stop(absl::Duration grace);
 
-  // Not OK once an essential program was given up: names it, says how it ended and quotes the end of its log.
-  // kFailedPrecondition when it refused its input (exit code 2 or 3), kResourceExhausted for exit code 6, else kInternal.
+  // Not OK once a program was given up: the end of its log, its name and how it ended. The code is the one that the
+  // program's `permanent` names, kResourceExhausted when the disk is full, else kInternal.
   absl::Status status() const;
 
  private:

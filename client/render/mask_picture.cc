@@ -68,7 +68,8 @@ std::string MaskPicture(const std::vector<ReportUnit>& units, int width, bool us
       const char* colour = !use_colours ? "" : is_attention ? "\x1b[32m" : "\x1b[33m";
       for (int row = 0; row < kRowsOfBlocks; ++row) {
         const bool is_last = row == kRowsOfBlocks - 1;
-        absl::StrAppend(&picture, is_last ? absl::StrFormat("%-*s", kLabelWidth, is_attention ? "attention" : "FFN") : indent,
+        absl::StrAppend(&picture,
+                        is_last ? absl::StrFormat("%-*s", kLabelWidth, is_attention ? "attention" : "FFN") : indent,
                         UnitRow(row_units, row, pitch, colour), "\n");
       }
       if (pitch > 4) absl::StrAppend(&picture, indent, CountRow(row_units, pitch), "\n");

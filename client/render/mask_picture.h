@@ -8,8 +8,8 @@
 
 namespace espalier {
 
-// One column a layer (wrapped at `width` terminal columns), a row for attention and one for FFN: the height of a block is
-// what is kept, a dot is a removed unit. With colours when asked for.
+// One column a layer (wrapped at `width` terminal columns), a row for attention and one for FFN: the height of a block
+// is what is kept, a dot is a removed unit. With colours when asked for.
 std::string MaskPicture(const std::vector<ReportUnit>& units, int width, bool use_colours);
 
 }  // namespace espalier

@@ -51,7 +51,8 @@ double ProgressShare(const v1::Job& job) {
   if (progress.step() != "search" || progress.num_generations() == 0) return -1;
   double within = 0;
   if (progress.num_stages() > 0) {
-    const double stage = progress.tasks_total() > 0 ? static_cast<double>(progress.tasks_done()) / progress.tasks_total() : 0;
+    const double stage =
+        progress.tasks_total() > 0 ? static_cast<double>(progress.tasks_done()) / progress.tasks_total() : 0;
     within = (progress.stage() + stage) / progress.num_stages();
   }
   return std::min(1.0, (progress.generation() + within) / progress.num_generations());
@@ -66,8 +67,10 @@ std::string ProgressLine(const v1::Job& job) {
                     progress.num_generations());
     if (progress.num_stages() > 0) absl::StrAppend(&line, "  stage ", progress.stage() + 1, "/", progress.num_stages());
   }
-  if (progress.tasks_total() > 0) absl::StrAppend(&line, "  ", progress.tasks_done(), "/", progress.tasks_total(), " tasks");
-  if (progress.tokens_per_second() > 0) absl::StrAppend(&line, "  ", FormatCount(progress.tokens_per_second()), " tok/s");
+  if (progress.tasks_total() > 0)
+    absl::StrAppend(&line, "  ", progress.tasks_done(), "/", progress.tasks_total(), " tasks");
+  if (progress.tokens_per_second() > 0)
+    absl::StrAppend(&line, "  ", FormatCount(progress.tokens_per_second()), " tok/s");
   if (progress.best_fitness() > 0) {
     absl::StrAppend(&line, "  best ", FormatNumber(progress.best_fitness(), 4), " ± ",
                     FormatNumber(progress.best_standard_error(), 4));
@@ -75,7 +78,8 @@ std::string ProgressLine(const v1::Job& job) {
   const double elapsed = Elapsed(progress);
   absl::StrAppend(&line, "  ", FormatSeconds(elapsed));
   const double share = ProgressShare(job);
-  if (share > 0.05 && share < 1) absl::StrAppend(&line, ", about ", FormatSeconds(elapsed * (1 - share) / share), " left");
+  if (share > 0.05 && share < 1)
+    absl::StrAppend(&line, ", about ", FormatSeconds(elapsed * (1 - share) / share), " left");
   if (job.state() == v1::Job::PAUSED) absl::StrAppend(&line, "  (paused)");
   return line;
 }
@@ -92,13 +96,14 @@ void ProgressView::Clear() {
 void ProgressView::Show(const v1::Job& job) {
   for (; generations_seen_ < job.generations_size(); ++generations_seen_) {
     const v1::Generation& generation = job.generations(generations_seen_);
-    Note(absl::StrFormat("generation %d  fitness %.4f ± %.4f  trained %s tokens  scored %s tokens", generation.generation() + 1,
-                         generation.fitness(), generation.standard_error(), FormatCount(generation.trained_tokens()),
-                         FormatCount(generation.scored_tokens())));
+    Note(absl::StrFormat("generation %d  fitness %.4f ± %.4f  trained %s tokens  scored %s tokens",
+                         generation.generation() + 1, generation.fitness(), generation.standard_error(),
+                         FormatCount(generation.trained_tokens()), FormatCount(generation.scored_tokens())));
   }
   const std::string line = ProgressLine(job);
   if (!is_terminal_) {
-    const std::string key = absl::StrCat(job.state(), "/", job.progress().step(), "/", job.progress().generation(), "/", job.progress().stage());
+    const std::string key = absl::StrCat(job.state(), "/", job.progress().step(), "/", job.progress().generation(), "/",
+                                         job.progress().stage());
     if (key == last_key_) return;
     last_key_ = key;
     std::fprintf(stream_, "%s\n", line.c_str());

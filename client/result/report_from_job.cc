@@ -17,7 +17,8 @@ namespace {
 
 absl::StatusOr<std::vector<ReportUnit>> UnitsOf(const v1::Ladder& ladder, const v1::Mask& mask) {
   if (ladder.units_size() != mask.levels_size()) {
-    return absl::InternalError(absl::StrCat("the job's mask has ", mask.levels_size(), " levels for ", ladder.units_size(), " units"));
+    return absl::InternalError(
+        absl::StrCat("the job's mask has ", mask.levels_size(), " levels for ", ladder.units_size(), " units"));
   }
   std::vector<ReportUnit> units;
   for (int i = 0; i < ladder.units_size(); ++i) {
@@ -45,7 +46,8 @@ void AddKeptHeads(const v1::JobResult& result, std::vector<ReportUnit>& units) {
   for (const v1::KeptUnit& kept : result.kept()) by_name[kept.unit()] = &kept;
   for (ReportUnit& unit : units) {
     const auto found = by_name.find(unit.name);
-    if (found != by_name.end()) unit.kept_heads.assign(found->second->kept_heads().begin(), found->second->kept_heads().end());
+    if (found != by_name.end())
+      unit.kept_heads.assign(found->second->kept_heads().begin(), found->second->kept_heads().end());
   }
 }
 
@@ -125,7 +127,8 @@ absl::StatusOr<RunReport> ReportFromJob(const v1::Job& job) {
   report.trained_tokens = result.trained_tokens();
   report.scored_tokens = result.scored_tokens();
   report.recovery_tokens = result.measurement().trained_tokens();
-  report.seconds = static_cast<double>(google::protobuf::util::TimeUtil::DurationToMilliseconds(job.progress().elapsed())) / 1000;
+  report.seconds =
+      static_cast<double>(google::protobuf::util::TimeUtil::DurationToMilliseconds(job.progress().elapsed())) / 1000;
   report.engine_seconds = result.engine_seconds();
   report.stopped_because = result.stopped_because();
   report.chosen_because = result.chosen_because();

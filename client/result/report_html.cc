@@ -9,22 +9,33 @@ namespace espalier {
 namespace {
 
 constexpr char kStyle[] = R"css(
-:root{color-scheme:light dark;--page:#f6f7f5;--card:#fff;--ink:#1c211d;--soft:#5d675f;--line:#dfe4df;--leaf:#2f7d4f;--wood:#a0642b;--blue:#2c6fb3}
-@media (prefers-color-scheme:dark){:root{--page:#141715;--card:#1d211e;--ink:#e7ebe7;--soft:#98a39a;--line:#333a35;--leaf:#5fbf86;--wood:#d99a5b;--blue:#6fb1ee}}
-*{box-sizing:border-box}body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
-main{max-width:940px;margin:0 auto;padding:32px 20px 60px}h1{font-size:26px;margin:0 0 4px}h2{font-size:17px;margin:0 0 12px}
-p.lead{color:var(--soft);margin:0 0 24px}section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:20px;margin:0 0 18px;overflow-x:auto}
+:root{color-scheme:light dark;--page:#f6f7f5;--card:#fff;--ink:#1c211d;--soft:#5d675f;--line:#dfe4df;
+--leaf:#2f7d4f;--wood:#a0642b;--blue:#2c6fb3}
+@media (prefers-color-scheme:dark){:root{--page:#141715;--card:#1d211e;--ink:#e7ebe7;--soft:#98a39a;
+--line:#333a35;--leaf:#5fbf86;--wood:#d99a5b;--blue:#6fb1ee}}*{box-sizing:border-box}
+body{margin:0;background:var(--page);color:var(--ink);
+font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
+main{max-width:940px;margin:0 auto;padding:32px 20px 60px}h1{font-size:26px;margin:0 0 4px}
+h2{font-size:17px;margin:0 0 12px}p.lead{color:var(--soft);margin:0 0 24px}
+section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:20px;margin:0 0 18px;
+overflow-x:auto}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:0 0 18px}
-.tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}.tile b{display:block;font-size:22px;font-weight:600}
-.tile span{color:var(--soft);font-size:13px}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{text-align:right;padding:6px 10px;border-bottom:1px solid var(--line);white-space:nowrap}th:first-child,td:first-child{text-align:left}
-th{color:var(--soft);font-weight:500;font-size:13px}tr.result td{font-weight:600}svg{display:block;width:100%;height:auto}
-svg text{font:12px system-ui,sans-serif;fill:var(--soft)}svg text.label{fill:var(--ink)}svg text.on{fill:var(--card)}svg text.off{fill:var(--ink)}
-.grid{stroke:var(--line)}polyline{fill:none;stroke-width:2}polyline.fitness{stroke:var(--leaf)}circle.fitness{fill:var(--leaf)}
-polyline.oneshot{stroke:var(--blue);stroke-dasharray:5 4}circle.oneshot{fill:var(--blue)}.error{stroke:var(--leaf);fill:none;opacity:.7}
-rect.attention{fill:var(--leaf)}rect.ffn{fill:var(--wood)}.gone rect{fill:none;stroke:var(--soft);stroke-dasharray:3 3}.gone path{stroke:var(--soft)}
-.legend{color:var(--soft);font-size:13px;margin:10px 0 0}.key{display:inline-block;width:18px;height:3px;vertical-align:middle;margin:0 6px 0 0}
-details{margin:0 0 6px}summary{cursor:pointer;color:var(--soft)}pre{overflow-x:auto;font-size:12px;line-height:1.4}h3{font-size:14px;font-weight:500;margin:18px 0 8px;color:var(--soft)}
+.tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
+.tile b{display:block;font-size:22px;font-weight:600}.tile span{color:var(--soft);font-size:13px}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+th,td{text-align:right;padding:6px 10px;border-bottom:1px solid var(--line);white-space:nowrap}
+th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-weight:500;font-size:13px}
+tr.result td{font-weight:600}svg{display:block;width:100%;height:auto}
+svg text{font:12px system-ui,sans-serif;fill:var(--soft)}svg text.label{fill:var(--ink)}
+svg text.on{fill:var(--card)}svg text.off{fill:var(--ink)}.grid{stroke:var(--line)}
+polyline{fill:none;stroke-width:2}polyline.fitness{stroke:var(--leaf)}circle.fitness{fill:var(--leaf)}
+polyline.oneshot{stroke:var(--blue);stroke-dasharray:5 4}circle.oneshot{fill:var(--blue)}
+.error{stroke:var(--leaf);fill:none;opacity:.7}rect.attention{fill:var(--leaf)}rect.ffn{fill:var(--wood)}
+.gone rect{fill:none;stroke:var(--soft);stroke-dasharray:3 3}.gone path{stroke:var(--soft)}
+.legend{color:var(--soft);font-size:13px;margin:10px 0 0}
+.key{display:inline-block;width:18px;height:3px;vertical-align:middle;margin:0 6px 0 0}details{margin:0 0 6px}
+summary{cursor:pointer;color:var(--soft)}pre{overflow-x:auto;font-size:12px;line-height:1.4}
+h3{font-size:14px;font-weight:500;margin:18px 0 8px;color:var(--soft)}
 )css";
 
 std::string Tile(const std::string& value, const std::string& label) {
@@ -32,16 +43,20 @@ std::string Tile(const std::string& value, const std::string& label) {
 }
 
 std::string Tiles(const RunReport& report) {
-  const double share = report.dense_parameters == 0 ? 0 : static_cast<double>(report.parameters) / static_cast<double>(report.dense_parameters);
-  return absl::StrCat(
-      "<div class=\"tiles\">",
-      Tile(FormatCount(static_cast<double>(report.parameters)),
-           absl::StrCat("parameters, ", FormatPercent(share), " of ", FormatCount(static_cast<double>(report.dense_parameters)))),
-      Tile(FormatNumber(report.perplexity, 2), absl::StrCat("perplexity (dense ", FormatNumber(report.dense_perplexity, 2), ")")),
-      Tile(FormatNumber(report.fitness, 4), "KL to the dense model, nats a token"),
-      Tile(FormatSeconds(report.seconds), absl::StrCat(report.num_generations, " generations, ",
-                                                      FormatCount(static_cast<double>(report.trained_tokens)), " tokens trained")),
-      "</div>");
+  const double share = report.dense_parameters == 0
+                           ? 0
+                           : static_cast<double>(report.parameters) / static_cast<double>(report.dense_parameters);
+  return absl::StrCat("<div class=\"tiles\">",
+                      Tile(FormatCount(static_cast<double>(report.parameters)),
+                           absl::StrCat("parameters, ", FormatPercent(share), " of ",
+                                        FormatCount(static_cast<double>(report.dense_parameters)))),
+                      Tile(FormatNumber(report.perplexity, 2),
+                           absl::StrCat("perplexity (dense ", FormatNumber(report.dense_perplexity, 2), ")")),
+                      Tile(FormatNumber(report.fitness, 4), "KL to the dense model, nats a token"),
+                      Tile(FormatSeconds(report.seconds),
+                           absl::StrCat(report.num_generations, " generations, ",
+                                        FormatCount(static_cast<double>(report.trained_tokens)), " tokens trained")),
+                      "</div>");
 }
 
 std::string TableHtml(const std::vector<std::vector<std::string>>& rows) {
@@ -57,23 +72,27 @@ std::string TableHtml(const std::vector<std::vector<std::string>>& rows) {
 
 std::string HistoryHtml(const RunReport& report) {
   std::string html =
-      "<details><summary>Every generation</summary><table><tr><th>generation</th><th>fitness</th><th>standard error</th>"
+      "<details><summary>Every generation</summary><table><tr><th>generation</th><th>fitness</th><th>standard "
+      "error</th>"
       "<th>one-shot</th><th>trained tokens</th><th>engine time</th><th>rank agreement</th></tr>";
   for (const ReportGeneration& generation : report.history) {
-    absl::StrAppendFormat(&html, "<tr><td>%d</td><td>%.4f</td><td>%.4f</td><td>%s</td><td>%s</td><td>%s</td><td>%.2f</td></tr>",
-                          generation.generation + 1, generation.fitness, generation.standard_error,
-                          generation.one_shot_fitness > 0 ? FormatNumber(generation.one_shot_fitness, 4) : "-",
-                          FormatCount(static_cast<double>(generation.trained_tokens)), FormatSeconds(generation.engine_seconds),
-                          generation.rank_agreement);
+    absl::StrAppendFormat(
+        &html, "<tr><td>%d</td><td>%.4f</td><td>%.4f</td><td>%s</td><td>%s</td><td>%s</td><td>%.2f</td></tr>",
+        generation.generation + 1, generation.fitness, generation.standard_error,
+        generation.one_shot_fitness > 0 ? FormatNumber(generation.one_shot_fitness, 4) : "-",
+        FormatCount(static_cast<double>(generation.trained_tokens)), FormatSeconds(generation.engine_seconds),
+        generation.rank_agreement);
   }
   return html + "</table></details>";
 }
 
 std::string MaskSection(const RunReport& report) {
-  std::string html = absl::StrCat("<section><h2>The mask</h2>", MaskChart(report.units),
-                                  "<p class=\"legend\">Heads (attention) and neurons (FFN) kept in each layer; the darker, the more "
-                                  "is left; a crossed cell is removed altogether.</p>");
-  if (!report.yardsticks.empty()) absl::StrAppend(&html, "<details><summary>Beside the masks it is compared with</summary>");
+  std::string html =
+      absl::StrCat("<section><h2>The mask</h2>", MaskChart(report.units),
+                   "<p class=\"legend\">Heads (attention) and neurons (FFN) kept in each layer; the darker, the more "
+                   "is left; a crossed cell is removed altogether.</p>");
+  if (!report.yardsticks.empty())
+    absl::StrAppend(&html, "<details><summary>Beside the masks it is compared with</summary>");
   for (const ReportYardstick& yardstick : report.yardsticks) {
     absl::StrAppend(&html, "<h3>", EscapeHtml(yardstick.name), "</h3>", MaskChart(yardstick.units));
   }
@@ -84,14 +103,17 @@ std::string MaskSection(const RunReport& report) {
 std::string FitnessSection(const RunReport& report) {
   const std::string chart = FitnessChart(report.history);
   if (chart.empty()) {
-    return "<section><h2>Fitness by generation</h2><p class=\"legend\">No generation was asked for: the result is the first "
+    return "<section><h2>Fitness by generation</h2><p class=\"legend\">No generation was asked for: the result is the "
+           "first "
            "parent.</p></section>";
   }
-  return absl::StrCat("<section><h2>Fitness by generation</h2>", chart,
-                      "<p class=\"legend\"><span class=\"key\" style=\"background:var(--leaf)\"></span>the generation's parent after its "
-                      "last stage, with one standard error &nbsp; <span class=\"key\" style=\"background:var(--blue)\"></span>the same "
-                      "mask before any training. Lower is better.</p>",
-                      HistoryHtml(report), "</section>");
+  return absl::StrCat(
+      "<section><h2>Fitness by generation</h2>", chart,
+      "<p class=\"legend\"><span class=\"key\" style=\"background:var(--leaf)\"></span>the generation's parent after "
+      "its "
+      "last stage, with one standard error &nbsp; <span class=\"key\" style=\"background:var(--blue)\"></span>the same "
+      "mask before any training. Lower is better.</p>",
+      HistoryHtml(report), "</section>");
 }
 
 }  // namespace
@@ -99,34 +121,45 @@ std::string FitnessSection(const RunReport& report) {
 std::vector<std::vector<std::string>> ResultTable(const RunReport& report) {
   std::vector<std::vector<std::string>> rows;
   rows.push_back({"", "parameters", "one-shot KL", "one-shot perplexity", "perplexity"});
-  rows.push_back({"dense", FormatCount(static_cast<double>(report.dense_parameters)), "-", "-", FormatNumber(report.dense_perplexity, 2)});
+  rows.push_back({"dense", FormatCount(static_cast<double>(report.dense_parameters)), "-", "-",
+                  FormatNumber(report.dense_perplexity, 2)});
   for (const ReportYardstick& yardstick : report.yardsticks) {
-    rows.push_back({yardstick.name, FormatCount(static_cast<double>(yardstick.parameters)), FormatNumber(yardstick.one_shot_fitness, 4),
-                    FormatNumber(yardstick.one_shot_perplexity, 2),
-                    yardstick.recovered_perplexity.has_value() ? FormatNumber(*yardstick.recovered_perplexity, 2) : "-"});
+    rows.push_back(
+        {yardstick.name, FormatCount(static_cast<double>(yardstick.parameters)),
+         FormatNumber(yardstick.one_shot_fitness, 4), FormatNumber(yardstick.one_shot_perplexity, 2),
+         yardstick.recovered_perplexity.has_value() ? FormatNumber(*yardstick.recovered_perplexity, 2) : "-"});
   }
-  rows.push_back({"searched", FormatCount(static_cast<double>(report.parameters)), FormatNumber(report.one_shot_fitness, 4),
-                  FormatNumber(report.one_shot_perplexity, 2), FormatNumber(report.perplexity, 2)});
+  rows.push_back({"searched", FormatCount(static_cast<double>(report.parameters)),
+                  FormatNumber(report.one_shot_fitness, 4), FormatNumber(report.one_shot_perplexity, 2),
+                  FormatNumber(report.perplexity, 2)});
   return rows;
 }
 
 std::string ReportHtml(const RunReport& report) {
-  const std::string title = absl::StrCat(EscapeHtml(report.title), " pruned to ", FormatCount(static_cast<double>(report.parameters)));
+  const std::string title =
+      absl::StrCat(EscapeHtml(report.title), " pruned to ", FormatCount(static_cast<double>(report.parameters)));
   std::string html = absl::StrCat(
       "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width,initial-scale=1\"><title>",
-      title, " - Espalier</title><style>", kStyle, "</style></head><body><main><h1>", title, "</h1><p class=\"lead\">Target ",
-      FormatCount(static_cast<double>(report.target_parameters)), " parameters, windows of ", report.sequence_length,
-      " tokens. Stopped by: ", EscapeHtml(report.stopped_because), ". ", EscapeHtml(report.chosen_because), "</p>");
-  absl::StrAppend(&html, Tiles(report), "<section><h2>Result</h2>", TableHtml(ResultTable(report)),
-                  "<p class=\"legend\">One-shot: straight from the level bank, before any training. KL: mean divergence from the dense "
-                  "model, nats a token. Perplexity: of the exported folder",
-                  report.recovery_tokens > 0 ? absl::StrCat(", after ", FormatCount(static_cast<double>(report.recovery_tokens)), " tokens of recovery") : "",
-                  ".</p></section>");
+      title, " - Espalier</title><style>", kStyle, "</style></head><body><main><h1>", title,
+      "</h1><p class=\"lead\">Target ", FormatCount(static_cast<double>(report.target_parameters)),
+      " parameters, windows of ", report.sequence_length, " tokens. Stopped by: ", EscapeHtml(report.stopped_because),
+      ". ", EscapeHtml(report.chosen_because), "</p>");
+  absl::StrAppend(
+      &html, Tiles(report), "<section><h2>Result</h2>", TableHtml(ResultTable(report)),
+      "<p class=\"legend\">One-shot: straight from the level bank, before any training. KL: mean divergence from the "
+      "dense "
+      "model, nats a token. Perplexity: of the exported folder",
+      report.recovery_tokens > 0
+          ? absl::StrCat(", after ", FormatCount(static_cast<double>(report.recovery_tokens)), " tokens of recovery")
+          : "",
+      ".</p></section>");
   absl::StrAppend(&html, MaskSection(report), FitnessSection(report));
-  absl::StrAppend(&html, "<section><h2>Where it came from</h2><details><summary>Seed, specification, digests, versions</summary><pre>",
-                  EscapeHtml(report.provenance.dump(2)), "</pre></details><p class=\"legend\">Mask ", EscapeHtml(report.mask_digest),
-                  "</p></section></main></body></html>\n");
+  absl::StrAppend(
+      &html,
+      "<section><h2>Where it came from</h2><details><summary>Seed, specification, digests, versions</summary><pre>",
+      EscapeHtml(report.provenance.dump(2)), "</pre></details><p class=\"legend\">Mask ",
+      EscapeHtml(report.mask_digest), "</p></section></main></body></html>\n");
   return html;
 }
 

@@ -23,7 +23,8 @@ constexpr absl::Duration kGrace = absl::Seconds(5);
 
 absl::StatusOr<std::unique_ptr<LocalService>> LocalService::Start(const StateFolder& folder) {
   std::unique_ptr<LocalService> service(new LocalService(folder));
-  ESPALIER_ASSIGN_OR_RETURN(service->coordinator_program_, FindSiblingProgram("espalier-coordinator", "ESPALIER_COORDINATOR_PROGRAM"));
+  ESPALIER_ASSIGN_OR_RETURN(service->coordinator_program_,
+                            FindSiblingProgram("espalier-coordinator", "ESPALIER_COORDINATOR_PROGRAM"));
   ESPALIER_ASSIGN_OR_RETURN(service->worker_program_, FindSiblingProgram("espalier-worker", "ESPALIER_WORKER"));
   SupervisedProgram coordinator;
   coordinator.name = "coordinator";
@@ -35,6 +36,9 @@ absl::StatusOr<std::unique_ptr<LocalService>> LocalService::Start(const StateFol
                         .environment = {},
                         .log_path = state.log("coordinator")};
   };
+  coordinator.permanent = {{2, absl::StatusCode::kInternal},
+                           {3, absl::StatusCode::kFailedPrecondition},
+                           {4, absl::StatusCode::kFailedPrecondition}};
   service->supervisor_ = std::make_unique<Supervisor>(
       std::vector<SupervisedProgram>{coordinator}, SupervisorOptions{},
       [self = service.get()](const std::string& name, int, const ExitStatus& status) { self->OnDeath(name, status); });
@@ -58,11 +62,14 @@ absl::Status LocalService::StartWorkers(int count, v1::DeviceKind device) {
       }
       return ChildCommand{.program = worker_program_,
                           .arguments = {"--coordinator", address(), "--artifacts", folder_.artifacts(), "--device",
-                                        device == v1::CUDA ? absl::StrCat("cuda:", index) : "cpu", "--worker-id", worker_id,
-                                        "--drain-seconds", absl::StrCat(kDrainSeconds)},
+                                        device == v1::CUDA ? absl::StrCat("cuda:", index) : "cpu", "--worker-id",
+                                        worker_id, "--drain-seconds", absl::StrCat(kDrainSeconds)},
                           .environment = {},
                           .log_path = folder_.log(absl::StrCat("worker-", index))};
     };
+    worker.permanent = {{2, absl::StatusCode::kInternal},
+                        {3, absl::StatusCode::kFailedPrecondition},
+                        {6, absl::StatusCode::kResourceExhausted}};
     supervisor_->Add(std::move(worker));
   }
   return absl::OkStatus();
@@ -80,7 +87,8 @@ void LocalService::OnDeath(const std::string& name, const ExitStatus& status) {
   if (!dead_worker.empty()) ReportDead(dead_worker);
 }
 
-// So that the dead worker's leases end at once. When the coordinator is away too, they end by themselves a little later.
+// So that the dead worker's leases end at once. When the coordinator is away too, they end by themselves a little
+// later.
 void LocalService::ReportDead(const std::string& worker_id) const {
   const auto channel = grpc::CreateChannel(address(), grpc::InsecureChannelCredentials());
   const auto stub = v1::WorkerService::NewStub(channel);

@@ -41,7 +41,7 @@ class LocalService {
   std::string worker_program_;
 
   std::mutex mutex_;
-  std::vector<std::string> events_;                        // guarded by mutex_
+  std::vector<std::string> events_;                       // guarded by mutex_
   std::vector<std::pair<std::string, std::string>> ids_;  // guarded by mutex_: a worker's name and its present identity
 
   std::unique_ptr<Supervisor> supervisor_;  // last: its thread uses what is above

@@ -22,7 +22,8 @@
 namespace espalier {
 namespace {
 
-constexpr absl::Duration kStartTime = absl::Seconds(60);  // for the coordinator to answer at all
+constexpr absl::Duration kStartTime = absl::Seconds(60);          // for the coordinator to answer at all
+constexpr absl::Duration kLongestSubmission = absl::Minutes(30);  // digests of a large model take their time
 constexpr std::chrono::milliseconds kRetryEvery{50};
 constexpr absl::Duration kPatience = absl::Seconds(120);  // with a coordinator that is being restarted
 
@@ -34,12 +35,14 @@ absl::StatusOr<v1::Job> CreateJob(Connection& connection, const LocalService& se
   request.set_request_id(request_id);
   const SteadyClock clock;
   const absl::Time give_up_at = clock.Now() + kStartTime;
+  const auto keep_going = [&service] { return !IsInterrupted() && service.status().ok(); };
   while (true) {
-    absl::StatusOr<v1::CreateJobResponse> response = connection.Call(&v1::SearchService::Stub::CreateJob, request);
+    absl::StatusOr<v1::CreateJobResponse> response =
+        connection.Call(&v1::SearchService::Stub::CreateJob, request, kLongestSubmission, keep_going);
     if (response.ok()) return std::move(*response->mutable_job());
-    if (!absl::IsUnavailable(response.status())) return response.status();
-    ESPALIER_RETURN_IF_ERROR(service.status());
     if (IsInterrupted()) return absl::CancelledError("interrupted");
+    ESPALIER_RETURN_IF_ERROR(service.status());
+    if (!absl::IsUnavailable(response.status())) return response.status();
     if (clock.Now() > give_up_at) return response.status();
     std::this_thread::sleep_for(kRetryEvery);
   }
@@ -51,7 +54,8 @@ int NumWorkers(const RunOptions& options, const v1::Job& job) {
   return std::max(1, static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)));
 }
 
-absl::StatusOr<v1::Job> Follow(Connection& connection, LocalService& service, const std::string& name, std::FILE* stream) {
+absl::StatusOr<v1::Job> Follow(Connection& connection, LocalService& service, const std::string& name,
+                               std::FILE* stream) {
   ProgressView view(stream);
   const auto on_change = [&](const v1::Job& job) {
     for (const std::string& event : service.TakeEvents()) view.Note(event);
@@ -78,7 +82,8 @@ absl::StatusOr<RunReport> RunJob(const RunOptions& options) {
   ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<LocalService> service, LocalService::Start(*folder));
   ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> connection, Connection::Open({service->address(), ""}));
   ESPALIER_ASSIGN_OR_RETURN(v1::Job job, CreateJob(*connection, *service, options.spec, request_id));
-  for (const std::string& warning : job.preview().warnings()) std::fprintf(options.progress, "note: %s\n", warning.c_str());
+  for (const std::string& warning : job.preview().warnings())
+    std::fprintf(options.progress, "note: %s\n", warning.c_str());
   if (!HasEnded(job)) {
     ESPALIER_RETURN_IF_ERROR(service->StartWorkers(NumWorkers(options, job), job.spec().device()));
     ESPALIER_ASSIGN_OR_RETURN(job, Follow(*connection, *service, job.name(), options.progress));

@@ -38,7 +38,8 @@ std::string FirstDifference(const std::string& saved, const std::string& now) {
   for (size_t i = 0; i < std::max(saved_lines.size(), new_lines.size()); ++i) {
     const std::string was = i < saved_lines.size() ? saved_lines[i] : "";
     const std::string is = i < new_lines.size() ? new_lines[i] : "";
-    if (was != is) return absl::StrCat("was '", absl::StripAsciiWhitespace(was), "', is '", absl::StripAsciiWhitespace(is), "'");
+    if (was != is)
+      return absl::StrCat("was '", absl::StripAsciiWhitespace(was), "', is '", absl::StripAsciiWhitespace(is), "'");
   }
   return "";
 }
@@ -61,7 +62,8 @@ absl::StatusOr<std::unique_ptr<StateFolder>> StateFolder::Open(const std::string
   if (::flock(folder->lock_, LOCK_EX | LOCK_NB) != 0) {
     return absl::FailedPreconditionError(absl::StrCat("another run is using the state folder '", folder->path_, "'"));
   }
-  for (const std::string& part : {folder->coordinator_state(), folder->artifacts()}) ESPALIER_RETURN_IF_ERROR(CreateFolders(part));
+  for (const std::string& part : {folder->coordinator_state(), folder->artifacts()})
+    ESPALIER_RETURN_IF_ERROR(CreateFolders(part));
   folder->socket_path_ = folder->path_ + "/socket";
   if (folder->socket_path_.size() > kLongestSocketPath) {
     ESPALIER_ASSIGN_OR_RETURN(folder->socket_folder_, MakeTemporaryFolder("espalier-socket"));

@@ -1,5 +1,5 @@
-// The folder in which a local run keeps its job: the coordinator's state, the artifacts, the logs, and what is needed to
-// go on with the same job later. One run at a time.
+// The folder in which a local run keeps its job: the coordinator's state, the artifacts, the logs, and what is needed
+// to go on with the same job later. One run at a time.
 #pragma once
 
 #include <memory>

@@ -81,11 +81,13 @@ class OutputFile {
 absl::Status FetchFile(Connection& connection, const v1::ExportedFile& file, const std::string& folder) {
   const fs::path name(file.name());
   if (name.empty() || name.filename() != name || file.name() == "." || file.name() == "..") {
-    return absl::InvalidArgumentError(absl::StrCat("the export names a file '", file.name(), "', which is no plain file name"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the export names a file '", file.name(), "', which is no plain file name"));
   }
   OutputFile output((fs::path(folder) / name).string());
   ESPALIER_RETURN_IF_ERROR(output.Write(""));
-  ESPALIER_RETURN_IF_ERROR(Stream(connection, file.digest(), [&](std::string_view bytes) { return output.Write(bytes); }));
+  ESPALIER_RETURN_IF_ERROR(
+      Stream(connection, file.digest(), [&](std::string_view bytes) { return output.Write(bytes); }));
   return output.Sync();
 }
 
@@ -93,7 +95,8 @@ absl::Status MoveIntoPlace(const fs::path& from, const fs::path& to) {
   std::error_code error;
   if (fs::exists(to)) {
     if (!fs::is_empty(to, error) && !fs::exists(to / "config.json")) {
-      return absl::AlreadyExistsError(absl::StrCat("'", to.string(), "' exists and is no model folder; name another --output"));
+      return absl::AlreadyExistsError(
+          absl::StrCat("'", to.string(), "' exists and is no model folder; name another --output"));
     }
     fs::remove_all(to, error);
   }
@@ -113,7 +116,8 @@ absl::StatusOr<std::string> ReadArtifact(Connection& connection, const std::stri
   return content;
 }
 
-absl::Status FetchFolder(Connection& connection, const std::vector<v1::ExportedFile>& files, const std::string& folder) {
+absl::Status FetchFolder(Connection& connection, const std::vector<v1::ExportedFile>& files,
+                         const std::string& folder) {
   const fs::path target = fs::path(folder).lexically_normal();
   const fs::path parent = target.has_parent_path() ? target.parent_path() : fs::path(".");
   ESPALIER_RETURN_IF_ERROR(CreateFolders(parent.string()));

@@ -1,6 +1,5 @@
 #include "client/service/connection.h"
 
-#include <atomic>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -23,12 +22,7 @@ absl::Status WatchOnce(Connection& connection, const std::string& name, v1::Job*
   connection.Prepare(context, absl::Hours(24));
   v1::WatchJobRequest request;
   request.set_name(name);
-  // The reader blocks; a watcher cancels it when the user wants to go.
-  std::atomic<bool> is_done = false;
-  std::thread watcher([&] {
-    while (!is_done && keep_going()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    if (!is_done) context.TryCancel();
-  });
+  const CallGuard guard(context, keep_going);
   const auto reader = connection.stub().WatchJob(&context, request);
   v1::WatchJobResponse response;
   while (reader->Read(&response)) {
@@ -37,8 +31,6 @@ absl::Status WatchOnce(Connection& connection, const std::string& name, v1::Job*
     on_change(*last);
   }
   const grpc::Status status = reader->Finish();
-  is_done = true;
-  watcher.join();
   return status.ok() ? absl::OkStatus() : connection.InWords(status);
 }
 
@@ -48,7 +40,28 @@ bool IsWorthWaitingFor(const absl::Status& status) {
 
 }  // namespace
 
-Connection::Connection(std::string address, std::string token) : address_(std::move(address)), token_(std::move(token)) {
+CallGuard::CallGuard(grpc::ClientContext& context, std::function<bool()> keep_going) {
+  thread_ = std::thread([this, &context, keep_going = std::move(keep_going)] {
+    std::unique_lock lock(mutex_);
+    while (!changed_.wait_for(lock, std::chrono::milliseconds(50), [this] { return is_over_; })) {
+      if (keep_going()) continue;
+      context.TryCancel();
+      return;
+    }
+  });
+}
+
+CallGuard::~CallGuard() {
+  {
+    std::lock_guard lock(mutex_);
+    is_over_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+Connection::Connection(std::string address, std::string token)
+    : address_(std::move(address)), token_(std::move(token)) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
@@ -62,7 +75,8 @@ Connection::Connection(std::string address, std::string token) : address_(std::m
 
 absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOptions& options) {
   if (options.coordinator.empty()) {
-    return absl::InvalidArgumentError("no coordinator named: give --coordinator HOST:PORT or unix:PATH, or set ESPALIER_COORDINATOR");
+    return absl::InvalidArgumentError(
+        "no coordinator named: give --coordinator HOST:PORT or unix:PATH, or set ESPALIER_COORDINATOR");
   }
   std::string token;
   if (!options.token_file.empty()) {
@@ -90,7 +104,8 @@ bool HasEnded(const v1::Job& job) {
 }
 
 absl::StatusOr<v1::Job> FollowJob(Connection& connection, const std::string& name, absl::Duration patience,
-                                  const std::function<void(const v1::Job&)>& on_change, const std::function<bool()>& keep_going) {
+                                  const std::function<void(const v1::Job&)>& on_change,
+                                  const std::function<bool()>& keep_going) {
   const SteadyClock clock;
   v1::Job last;
   absl::Time last_answer = clock.Now();
@@ -102,7 +117,8 @@ absl::StatusOr<v1::Job> FollowJob(Connection& connection, const std::string& nam
     if (!keep_going()) return absl::CancelledError("interrupted");
     if (!IsWorthWaitingFor(status)) return status;
     if (clock.Now() - last_answer > patience) {
-      return status.ok() ? absl::UnavailableError(absl::StrCat("the coordinator at '", connection.address(), "' stopped answering"))
+      return status.ok() ? absl::UnavailableError(
+                               absl::StrCat("the coordinator at '", connection.address(), "' stopped answering"))
                          : status;
     }
     std::this_thread::sleep_for(kRetryEvery);

@@ -3,9 +3,12 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <condition_variable>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -19,6 +22,21 @@ struct ConnectionOptions {
   std::string token_file;
 };
 
+// Cancels a blocking call once `keep_going` says no. Must not outlive the context.
+class CallGuard {
+ public:
+  CallGuard(grpc::ClientContext& context, std::function<bool()> keep_going);
+  ~CallGuard();
+  CallGuard(const CallGuard&) = delete;
+  CallGuard& operator=(const CallGuard&) = delete;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool is_over_ = false;  // guarded by mutex_
+  std::thread thread_;
+};
+
 class Connection {
  public:
   // Does not wait for the coordinator. kInvalidArgument when no address was given or the token file cannot be read.
@@ -26,10 +44,21 @@ class Connection {
 
   // One unary call, e.g. Call(&Stub::GetJob, request). kUnavailable names the address.
   template <typename Request, typename Response>
-  absl::StatusOr<Response> Call(grpc::Status (v1::SearchService::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+  absl::StatusOr<Response> Call(grpc::Status (v1::SearchService::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                                                Response*),
                                 const Request& request) {
+    return Call(method, request, absl::Seconds(30), [] { return true; });
+  }
+
+  // The same with a limit of its own, for calls that may take long (a coordinator reads whole models before it answers
+  // CreateJob); kCancelled when `keep_going` says no meanwhile.
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(grpc::Status (v1::SearchService::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                                                Response*),
+                                const Request& request, absl::Duration limit, const std::function<bool()>& keep_going) {
     grpc::ClientContext context;
-    Prepare(context, absl::Seconds(30));
+    Prepare(context, limit);
+    const CallGuard guard(context, keep_going);
     Response response;
     const grpc::Status status = ((*stub_).*method)(&context, request, &response);
     if (!status.ok()) return InWords(status);
@@ -51,10 +80,11 @@ class Connection {
   std::unique_ptr<v1::SearchService::Stub> stub_;
 };
 
-// Follows a job until it has ended or `keep_going` says no (kCancelled): `on_change` gets every state seen. A coordinator
-// that goes away is waited for up to `patience` (kUnavailable after that).
+// Follows a job until it has ended or `keep_going` says no (kCancelled): `on_change` gets every state seen. A
+// coordinator that goes away is waited for up to `patience` (kUnavailable after that).
 absl::StatusOr<v1::Job> FollowJob(Connection& connection, const std::string& name, absl::Duration patience,
-                                  const std::function<void(const v1::Job&)>& on_change, const std::function<bool()>& keep_going);
+                                  const std::function<void(const v1::Job&)>& on_change,
+                                  const std::function<bool()>& keep_going);
 
 bool HasEnded(const v1::Job& job);
 

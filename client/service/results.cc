@@ -33,7 +33,8 @@ absl::Status CheckOutput(const std::string& output) {
   std::error_code error;
   fs::path path = fs::absolute(output, error).lexically_normal();
   while (!fs::exists(path, error) && path.has_parent_path() && path != path.parent_path()) path = path.parent_path();
-  if (!fs::is_directory(path, error)) return absl::InvalidArgumentError(absl::StrCat("--output: '", path.string(), "' is no folder"));
+  if (!fs::is_directory(path, error))
+    return absl::InvalidArgumentError(absl::StrCat("--output: '", path.string(), "' is no folder"));
   if (::access(path.c_str(), W_OK | X_OK) != 0) return ErrnoStatus("--output: cannot write to", path.string());
   return absl::OkStatus();
 }

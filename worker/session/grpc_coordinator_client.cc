@@ -52,7 +52,8 @@ class GrpcCoordinatorClient final : public CoordinatorClient {
     }
     if (status.ok()) return wire::FromProto(response);
     // CANCELLED from the other side (a coordinator that shuts down) is an absence, not our own doing.
-    if (status.error_code() == grpc::StatusCode::CANCELLED && !was_cancelled) return absl::UnavailableError("the coordinator ended the call");
+    if (status.error_code() == grpc::StatusCode::CANCELLED && !was_cancelled)
+      return absl::UnavailableError("the coordinator ended the call");
     return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
   }
 
@@ -78,7 +79,8 @@ absl::StatusOr<std::unique_ptr<CoordinatorClient>> MakeGrpcCoordinatorClient(con
   if (!address.token_file.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(token, ReadFile(address.token_file, 1 << 16));
     absl::StripAsciiWhitespace(&token);
-    if (token.empty()) return absl::InvalidArgumentError(absl::StrCat("token file '", address.token_file, "' is empty"));
+    if (token.empty())
+      return absl::InvalidArgumentError(absl::StrCat("token file '", address.token_file, "' is empty"));
   }
   return std::make_unique<GrpcCoordinatorClient>(address.target, token);
 }

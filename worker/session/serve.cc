@@ -25,7 +25,8 @@ class LogObserver final : public SessionObserver {
  public:
   void OnConnected(int64_t calls_failed_before) override {
     if (!was_connected_) spdlog::info("connected to the coordinator");
-    if (was_connected_ && calls_failed_before > 0) spdlog::info("connected again after {} failed calls", calls_failed_before);
+    if (was_connected_ && calls_failed_before > 0)
+      spdlog::info("connected again after {} failed calls", calls_failed_before);
     was_connected_ = true;
   }
   void OnCallFailed(const absl::Status& status) override { spdlog::warn("call failed: {}", status.ToString()); }

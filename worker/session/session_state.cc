@@ -176,8 +176,7 @@ absl::Time SessionState::next_tick() const {
 bool SessionState::is_drained() const { return is_draining_ && num_running() == 0 && unacknowledged_.empty(); }
 
 int SessionState::num_running() const {
-  return static_cast<int>(
-      std::count_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.is_taken; }));
+  return static_cast<int>(std::count_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.is_taken; }));
 }
 
 }  // namespace espalier

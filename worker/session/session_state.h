@@ -1,5 +1,5 @@
-// The worker's side of Synchronize as a state machine over (reply, engine event, time): no threads, no clock, no network.
-// WorkerSession drives it. Confined to one thread at a time.
+// The worker's side of Synchronize as a state machine over (reply, engine event, time): no threads, no clock, no
+// network. WorkerSession drives it. Confined to one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +43,8 @@ class SessionState {
   void OnProgress(int slot, const TaskProgress& progress);
   void OnFinished(absl::Time now, int slot, absl::StatusOr<TaskOutcome> outcome);
 
-  // Draining: no new tasks; what runs may finish within the grace, then it is handed back. Forcing: handed back at once.
+  // Draining: no new tasks; what runs may finish within the grace, then it is handed back. Forcing: handed back at
+  // once.
   void Drain(absl::Time now, absl::Duration grace);
   SessionActions Force();
 

@@ -18,7 +18,9 @@ bool IsRefusal(const absl::Status& status) {
          absl::IsUnimplemented(status);
 }
 
-uint64_t JitterSeed(const std::string& worker_id) { return std::stoull(Sha256Hex(worker_id).substr(0, 15), nullptr, 16); }
+uint64_t JitterSeed(const std::string& worker_id) {
+  return std::stoull(Sha256Hex(worker_id).substr(0, 15), nullptr, 16);
+}
 
 }  // namespace
 
@@ -31,7 +33,8 @@ WorkerSession::WorkerSession(Engine& engine, CoordinatorClient& client, const Cl
       observer_(observer),
       state_(worker_id, description, JitterSeed(worker_id)) {
   for (int slot = 0; slot < description.slots; ++slot) slots_.emplace_back();
-  for (int slot = 0; slot < description.slots; ++slot) slots_[slot].thread = std::thread([this, slot] { RunSlot(slot); });
+  for (int slot = 0; slot < description.slots; ++slot)
+    slots_[slot].thread = std::thread([this, slot] { RunSlot(slot); });
 }
 
 WorkerSession::~WorkerSession() {
@@ -96,7 +99,8 @@ absl::Status WorkerSession::Call(std::unique_lock<std::mutex>& lock) {
 
 void WorkerSession::WaitForNextEvent(std::unique_lock<std::mutex>& lock) {
   const absl::Time now = clock_.Now();
-  const absl::Duration wait = std::clamp(std::min(state_.next_call(), state_.next_tick()) - now, absl::ZeroDuration(), kLongestWait);
+  const absl::Duration wait =
+      std::clamp(std::min(state_.next_call(), state_.next_tick()) - now, absl::ZeroDuration(), kLongestWait);
   changed_.wait_for(lock, absl::ToChronoNanoseconds(wait), [this] { return is_woken_; });
   is_woken_ = false;
 }

@@ -49,7 +49,8 @@ class WorkerSession {
   // Until the worker has drained (OK) or is refused for good (kFailedPrecondition and the coordinator's sentence).
   absl::Status Run();
 
-  // From any thread, e.g. the one that waits for signals. Drain: finish or hand back, then leave. Force: hand back at once.
+  // From any thread, e.g. the one that waits for signals. Drain: finish or hand back, then leave. Force: hand back at
+  // once.
   void Drain();
   void Force();
 
@@ -76,13 +77,13 @@ class WorkerSession {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  SessionState state_;               // guarded by mutex_
-  std::deque<EngineSlot> slots_;     // guarded by mutex_, but for the threads themselves
-  bool is_calling_ = false;          // guarded by mutex_
-  bool is_woken_ = false;            // guarded by mutex_: an event that the next wait must not miss
-  int64_t failed_calls_ = 0;         // guarded by mutex_, in a row
+  SessionState state_;                               // guarded by mutex_
+  std::deque<EngineSlot> slots_;                     // guarded by mutex_, but for the threads themselves
+  bool is_calling_ = false;                          // guarded by mutex_
+  bool is_woken_ = false;                            // guarded by mutex_: an event that the next wait must not miss
+  int64_t failed_calls_ = 0;                         // guarded by mutex_, in a row
   absl::Time drain_began_ = absl::InfiniteFuture();  // guarded by mutex_
-  bool has_said_farewell_ = false;   // guarded by mutex_
+  bool has_said_farewell_ = false;                   // guarded by mutex_
 };
 
 }  // namespace espalier

@@ -39,7 +39,8 @@ Measurement Measure(const JobContext& context, const Mask& mask, int64_t trained
 
 double FakeFitness(const Ladder& ladder, const Mask& mask, int64_t trained_tokens) {
   double fitness = 0;
-  for (size_t unit = 0; unit < ladder.units.size(); ++unit) fitness += UnitFitness(ladder.units[unit], mask.levels[unit]);
+  for (size_t unit = 0; unit < ladder.units.size(); ++unit)
+    fitness += UnitFitness(ladder.units[unit], mask.levels[unit]);
   return fitness * (0.5 + 0.5 * std::exp(-static_cast<double>(trained_tokens) / 1e5));
 }
 
@@ -55,7 +56,8 @@ absl::StatusOr<TaskOutcome> FakeEngine::Run(const Task& task, const ProgressFunc
   for (int step = 0; step < kSteps; ++step) {
     if (stop.stop_requested()) return absl::CancelledError("asked to stop");
     progress({.step = "train", .done = step * 100, .total = kSteps * 100, .tokens_per_second = 1000, .loss = 3.5});
-    if (options_.task_time > absl::ZeroDuration()) std::this_thread::sleep_for(absl::ToChronoNanoseconds(options_.task_time / kSteps));
+    if (options_.task_time > absl::ZeroDuration())
+      std::this_thread::sleep_for(absl::ToChronoNanoseconds(options_.task_time / kSteps));
   }
   if (const auto* bank = std::get_if<BankLayerTask>(&task.payload)) return BankLayer(task, *bank);
   if (const auto* additive = std::get_if<AdditiveUnitTask>(&task.payload)) return AdditiveUnit(task, *additive);
@@ -70,7 +72,8 @@ absl::StatusOr<TaskOutcome> FakeEngine::BankLayer(const Task& task, const BankLa
   outcome.artifact_bytes = static_cast<int64_t>(content.size());
   for (const UnitLadder& unit : task.context.ladder.units) {
     if (unit.unit.layer != payload.layer) continue;
-    std::vector<double>& errors = unit.unit.kind == UnitKind::kAttention ? outcome.attention_errors : outcome.ffn_errors;
+    std::vector<double>& errors =
+        unit.unit.kind == UnitKind::kAttention ? outcome.attention_errors : outcome.ffn_errors;
     for (int level = 0; level < unit.num_levels(); ++level) errors.push_back(UnitFitness(unit, level));
     if (unit.unit.kind != UnitKind::kAttention) continue;
     outcome.head_order.resize(unit.size);
@@ -97,7 +100,9 @@ TaskOutcome FakeEngine::Evaluate(const Task& task, const EvaluateTask& payload) 
     measurement.perplexity = std::exp(measurement.loss);
   }
   std::lock_guard lock(mutex_);
-  const auto is_resumed = [&](const RetainedState& state) { return payload.resume.has_value() && state.key == *payload.resume; };
+  const auto is_resumed = [&](const RetainedState& state) {
+    return payload.resume.has_value() && state.key == *payload.resume;
+  };
   const bool is_gone = payload.resume.has_value() && std::none_of(states_.begin(), states_.end(), is_resumed);
   if (is_gone) measurement.replayed_tokens = payload.stream.begin;
   if (payload.retain.has_value()) {
@@ -110,7 +115,8 @@ TaskOutcome FakeEngine::Evaluate(const Task& task, const EvaluateTask& payload) 
 absl::StatusOr<TaskOutcome> FakeEngine::Finish(const Task& task, const FinishTask& payload) {
   FinishOutcome outcome;
   const std::vector<std::pair<std::string, std::string>> files = {
-      {"config.json", "{\"model_type\": \"espalier\"}\n"}, {"model.safetensors", absl::StrCat("mask ", payload.mask_digest)}};
+      {"config.json", "{\"model_type\": \"espalier\"}\n"},
+      {"model.safetensors", absl::StrCat("mask ", payload.mask_digest)}};
   for (const auto& [name, content] : files) {
     ESPALIER_ASSIGN_OR_RETURN(const std::string digest, Store(content));
     outcome.files.push_back({name, digest, static_cast<int64_t>(content.size())});
@@ -121,7 +127,8 @@ absl::StatusOr<TaskOutcome> FakeEngine::Finish(const Task& task, const FinishTas
     kept.unit = Name(unit.unit);
     kept.removed = unit.removed[payload.mask.levels[i]];
     if (unit.unit.kind == UnitKind::kFfn) kept.kept_neurons = unit.size - kept.removed;
-    for (int head = kept.removed; unit.unit.kind == UnitKind::kAttention && head < unit.size; ++head) kept.kept_heads.push_back(head);
+    for (int head = kept.removed; unit.unit.kind == UnitKind::kAttention && head < unit.size; ++head)
+      kept.kept_heads.push_back(head);
     outcome.kept.push_back(kept);
   }
   outcome.measurement = Measure(task.context, payload.mask, payload.recovery.tokens, payload.score_windows);
@@ -143,7 +150,9 @@ std::vector<RetainedState> FakeEngine::ListStates() const {
 
 void FakeEngine::KeepOnly(const std::vector<StateKey>& keep) {
   std::lock_guard lock(mutex_);
-  std::erase_if(states_, [&](const RetainedState& state) { return std::find(keep.begin(), keep.end(), state.key) == keep.end(); });
+  std::erase_if(states_, [&](const RetainedState& state) {
+    return std::find(keep.begin(), keep.end(), state.key) == keep.end();
+  });
 }
 
 DeviceDescription FakeEngine::Describe() const {

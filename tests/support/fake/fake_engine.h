@@ -1,5 +1,5 @@
-// An engine without tensors: fitness is a closed formula of the mask, whose optimum is known, and falls with training. Its
-// results depend only on the task, so searches can be compared bit by bit whatever ran them.
+// An engine without tensors: fitness is a closed formula of the mask, whose optimum is known, and falls with training.
+// Its results depend only on the task, so searches can be compared bit by bit whatever ran them.
 #pragma once
 
 #include <memory>
@@ -19,7 +19,8 @@ struct FakeEngineOptions {
   DeviceKind device = DeviceKind::kCpu;
 };
 
-// Removing a share r of a unit costs weight * r^2, where the weight falls from layer to layer and is larger for attention.
+// Removing a share r of a unit costs weight * r^2, where the weight falls from layer to layer and is larger for
+// attention.
 double FakeFitness(const Ladder& ladder, const Mask& mask, int64_t trained_tokens);
 
 class FakeEngine final : public Engine {

@@ -1,5 +1,5 @@
-// A worker with the fake engine, for tests of the whole service path without LibTorch. Takes the flags of espalier-worker
-// that `espalier run` uses; ESPALIER_FAKE_TASK_MS is how long each task takes.
+// A worker with the fake engine, for tests of the whole service path without LibTorch. Takes the flags of
+// espalier-worker that `espalier run` uses; ESPALIER_FAKE_TASK_MS is how long each task takes.
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
@@ -27,7 +27,8 @@ int main(int argc, char** argv) {
       options, [&](const espalier::EngineOptions& engine) -> absl::StatusOr<std::unique_ptr<espalier::Engine>> {
         auto artifacts = espalier::OpenFolderArtifactStore(engine.artifact_folder);
         if (!artifacts.ok()) return artifacts.status();
-        espalier::testing::FakeEngineOptions fake{.num_slots = engine.num_slots, .task_time = task_time, .device = engine.device};
+        espalier::testing::FakeEngineOptions fake{
+            .num_slots = engine.num_slots, .task_time = task_time, .device = engine.device};
         return std::make_unique<espalier::testing::FakeEngine>(fake, *std::move(artifacts));
       });
   if (!status.ok()) std::fprintf(stderr, "fake_worker: %s\n", status.ToString().c_str());

@@ -91,7 +91,9 @@ TEST_CASE("ToSpec: zero generations are not the same as none named") {
 
 TEST_CASE("ReadMaskFile: a result's mask is a first parent, a broken one names the unit") {
   testing::TempDir folder;
-  REQUIRE_OK(WriteFileAtomically(folder / "result.json", R"({"mask": {"attention[0]": {"removed": 2, "kept_heads": [0]}, "ffn[0]": {"removed": 32}}})"));
+  REQUIRE_OK(WriteFileAtomically(
+      folder / "result.json",
+      R"({"mask": {"attention[0]": {"removed": 2, "kept_heads": [0]}, "ffn[0]": {"removed": 32}}})"));
   const auto mask = ReadMaskFile(folder / "result.json");
   REQUIRE_OK(mask);
   REQUIRE(mask->removed_size() == 2);

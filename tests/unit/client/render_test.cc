@@ -30,7 +30,12 @@ RunReport Report() {
   report.fitness = 0.5;
   report.perplexity = 41.25;
   report.dense_perplexity = 32.5;
-  report.yardsticks = {{.name = "uniform", .units = report.units, .parameters = 2390000, .one_shot_fitness = 1.1, .one_shot_perplexity = 99, .recovered_perplexity = {}}};
+  report.yardsticks = {{.name = "uniform",
+                        .units = report.units,
+                        .parameters = 2390000,
+                        .one_shot_fitness = 1.1,
+                        .one_shot_perplexity = 99,
+                        .recovered_perplexity = {}}};
   for (int i = 0; i < 3; ++i) {
     ReportGeneration generation;
     generation.generation = i;
@@ -95,7 +100,7 @@ TEST_CASE("ReportHtml: one page without network or script, with text escaped and
   REQUIRE(Has(html, "a &lt;model&gt; &amp; more"));
   for (const char* outside : {"http://", "https://", "<script", "src=", "@import"}) REQUIRE_FALSE(Has(html, outside));
   REQUIRE(Has(html, "prefers-color-scheme:dark"));
-  REQUIRE(Has(html, "class=\"error\""));               // error bars
+  REQUIRE(Has(html, "class=\"error\""));                  // error bars
   REQUIRE(Has(html, "attention[0]: 4 of 6 heads kept"));  // the mask's tooltips
   REQUIRE(Has(html, "ffn[0]: removed"));
   REQUIRE(Has(html, "41.25"));
@@ -132,7 +137,9 @@ TEST_CASE("ProgressLine: stage, tasks, rate, best and time") {
   progress.set_best_standard_error(0.0102);
   progress.mutable_elapsed()->set_seconds(60);
   const std::string line = ProgressLine(job);
-  for (const char* part : {"generation 3/8", "stage 2/4", "3/8 tasks", "41.2k tok/s", "best 0.8571 ± 0.0102", "1m00s", "left"}) REQUIRE(Has(line, part));
+  for (const char* part :
+       {"generation 3/8", "stage 2/4", "3/8 tasks", "41.2k tok/s", "best 0.8571 ± 0.0102", "1m00s", "left"})
+    REQUIRE(Has(line, part));
 }
 
 }  // namespace

@@ -14,8 +14,7 @@ namespace espalier {
 namespace {
 
 SupervisedProgram Shell(const std::string& name, const std::string& script, const std::string& log = "") {
-  return {.name = name,
-          .command = [script, log](int) {
+  return {.name = name, .command = [script, log](int) {
             return ChildCommand{.program = "/bin/sh", .arguments = {"-c", script}, .environment = {}, .log_path = log};
           }};
 }
@@ -43,17 +42,21 @@ pid_t ReadPid(const std::string& path) {
 }
 
 TEST_CASE("ChildProcess: a program that is not there is an error with its path") {
-  const auto child = ChildProcess::Start({.program = "/no/such/program", .arguments = {}, .environment = {}, .log_path = ""});
+  const auto child =
+      ChildProcess::Start({.program = "/no/such/program", .arguments = {}, .environment = {}, .log_path = ""});
   REQUIRE(absl::IsNotFound(child.status()));
   REQUIRE(absl::StrContains(child.status().message(), "/no/such/program"));
 }
 
 TEST_CASE("RunAndCapture: output, exit code, and an interruption") {
-  const auto run = RunAndCapture({.program = "/bin/sh", .arguments = {"-c", "echo hello; exit 3"}, .environment = {}, .log_path = ""}, [] { return true; });
+  const auto run = RunAndCapture(
+      {.program = "/bin/sh", .arguments = {"-c", "echo hello; exit 3"}, .environment = {}, .log_path = ""},
+      [] { return true; });
   REQUIRE_OK(run);
   REQUIRE(run->output == "hello\n");
   REQUIRE(run->status.code == 3);
-  const auto interrupted = RunAndCapture({.program = "/bin/sleep", .arguments = {"60"}, .environment = {}, .log_path = ""}, [] { return false; });
+  const auto interrupted = RunAndCapture(
+      {.program = "/bin/sleep", .arguments = {"60"}, .environment = {}, .log_path = ""}, [] { return false; });
   REQUIRE(absl::IsCancelled(interrupted.status()));
 }
 
@@ -70,8 +73,9 @@ TEST_CASE("Supervisor: a child that dies is started again and its death is told"
 TEST_CASE("Supervisor: a refusal is not tried again, and its last line is the reason") {
   testing::TempDir folder;
   std::atomic<int> deaths = 0;
-  Supervisor supervisor({Shell("coordinator", "echo 'the port is in use' >&2; exit 3", folder / "log")}, {},
-                        [&](const std::string&, int, const ExitStatus&) { ++deaths; });
+  SupervisedProgram program = Shell("coordinator", "echo 'error: the port is in use' >&2; exit 3", folder / "log");
+  program.permanent = {{3, absl::StatusCode::kFailedPrecondition}};
+  Supervisor supervisor({program}, {}, [&](const std::string&, int, const ExitStatus&) { ++deaths; });
   REQUIRE(WaitUntil([&] { return !supervisor.status().ok(); }));
   REQUIRE(absl::IsFailedPrecondition(supervisor.status()));
   REQUIRE(absl::StrContains(supervisor.status().message(), "the port is in use"));
@@ -80,7 +84,8 @@ TEST_CASE("Supervisor: a refusal is not tried again, and its last line is the re
 
 TEST_CASE("Supervisor: stopping ends the children, also those that ignore SIGTERM, with what they started") {
   testing::TempDir folder;
-  const std::string script = "trap '' TERM; sleep 60 & echo $! > " + folder / "grandchild; echo $$ > " + folder / "child; wait; sleep 60";
+  const std::string script =
+      "trap '' TERM; sleep 60 & echo $! > " + folder / "grandchild; echo $$ > " + folder / "child; wait; sleep 60";
   Supervisor supervisor({Shell("stubborn", script)}, {}, [](const std::string&, int, const ExitStatus&) {});
   REQUIRE(WaitUntil([&] { return ReadPid(folder / "child") > 0; }));
   const pid_t child = ReadPid(folder / "child"), grandchild = ReadPid(folder / "grandchild");

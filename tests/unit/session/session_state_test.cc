@@ -131,7 +131,8 @@ TEST_CASE("SessionState: a task that the coordinator stops is cancelled and neve
   reply.stop.push_back(Token("a"));
   REQUIRE(state.OnReply(kStart, kStart, state.NextRequest({}), reply).cancel == std::vector<int>{0});
   REQUIRE(state.NextRequest({}).held.empty());
-  REQUIRE(state.OnReply(kStart, kStart, state.NextRequest({}), Reply({Grant("b")})).start.empty());  // still winding down
+  REQUIRE(
+      state.OnReply(kStart, kStart, state.NextRequest({}), Reply({Grant("b")})).start.empty());  // still winding down
   state.OnFinished(kStart, 0, absl::CancelledError("stopped"));
   REQUIRE(state.NextRequest({}).finished.empty());
   REQUIRE(state.OnReply(kStart, kStart, state.NextRequest({}), Reply({Grant("b")})).start.size() == 1);
@@ -197,7 +198,9 @@ TEST_CASE("SessionState: a failure keeps its code, and a damaged artifact its di
 
 TEST_CASE("SessionState: retained states are reported as the engine has them") {
   SessionState state = NewState();
-  const RetainedState retained{.key = {.job_id = "job", .mask_digest = "m", .stream = "s", .position = 3}, .bytes = 10, .location = StateLocation::kHost};
+  const RetainedState retained{.key = {.job_id = "job", .mask_digest = "m", .stream = "s", .position = 3},
+                               .bytes = 10,
+                               .location = StateLocation::kHost};
   REQUIRE(state.NextRequest({retained}).states.size() == 1);
 }
 

@@ -50,7 +50,8 @@ class FakeCoordinator final : public CoordinatorClient {
     }
     const int free = request.description.slots - static_cast<int>(request.held.size());
     for (int slot = 0; slot < free && !queue_.empty() && !request.draining; ++slot) {
-      reply.grants.push_back({.token = {.epoch = 1, .job_id = "job", .task_id = queue_.front().task_id, .attempt = 1}, .task = queue_.front()});
+      reply.grants.push_back({.token = {.epoch = 1, .job_id = "job", .task_id = queue_.front().task_id, .attempt = 1},
+                              .task = queue_.front()});
       queue_.pop_front();
     }
     reply.next_call = absl::Milliseconds(5);

@@ -1,0 +1,234 @@
+// Whole generations and whole level banks through the engine, as a worker runs them.
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "bench/bench_model.h"
+#include "bench/job_loop.h"
+#include "bench/options.h"
+#include "bench/report.h"
+#include "common/base/status_macros.h"
+#include "common/domain/job_presets.h"
+#include "worker/model/device_runtime.h"
+
+namespace espalier::bench {
+namespace {
+
+constexpr double kGiB = static_cast<double>(int64_t{1} << 30);
+
+// The folder of a run, removed at the end unless the user named it.
+class StateFolder {
+ public:
+  explicit StateFolder(const std::string& named) : path_(named), is_temporary_(named.empty()) {
+    if (!is_temporary_) return;
+    std::string name = (std::filesystem::temp_directory_path() / "espalier-bench-XXXXXX").string();
+    if (::mkdtemp(name.data()) != nullptr) path_ = name;
+  }
+  ~StateFolder() {
+    std::error_code ignored;
+    if (is_temporary_ && !path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  const bool is_temporary_;
+};
+
+JobSpec SpecOf(const Options& options, const Files& files) {
+  const DeviceKind device = options.device == "cpu" ? DeviceKind::kCpu : DeviceKind::kCuda;
+  JobSpec spec = PresetSpec(Preset::kDarwinLm, device);
+  spec.model_folder = files.model;
+  spec.tokens_path = files.tokens;
+  spec.sequence_length = options.sequence_length;
+  spec.seed = 1;
+  spec.target.share = options.target_share;
+  spec.calibration_tokens = options.calibration_tokens;
+  spec.ladder.attention_levels = spec.ladder.ffn_levels = options.levels;
+  Phase& phase = spec.phases[0];
+  phase.generations = options.generations + 1;
+  phase.offspring = options.offspring;
+  for (Stage& stage : phase.stages) {
+    stage.train_tokens = static_cast<int64_t>(static_cast<double>(stage.train_tokens) * options.token_share);
+    stage.survivors = std::min(stage.survivors, options.offspring);
+  }
+  return spec;
+}
+
+// Windows enough for the pools that the schedule draws from: 4 of 32 calibrate, 21 of 32 train.
+int64_t WindowsNeeded(const Options& options) {
+  const int64_t calibrate = options.calibration_tokens / options.sequence_length + 1;
+  const int64_t train = static_cast<int64_t>(200'000 * options.token_share) / options.sequence_length + 2;
+  const int64_t score = 65'536 / options.sequence_length + 2;
+  return 32 * (1 + std::max({calibrate / 4 + 1, train / 21 + 1, score / 1}));
+}
+
+struct Bench {
+  torch::Device device;
+  Files files;
+  std::unique_ptr<Engine> engine;
+};
+
+absl::StatusOr<Bench> Prepare(const Options& options, const std::string& folder) {
+  if (folder.empty()) return absl::UnavailableError("no temporary folder could be made; name one with --state");
+  ESPALIER_ASSIGN_OR_RETURN(const torch::Device device, OpenBenchDevice(options));
+  int vocabulary_size = 0;
+  const auto make_model = [&](const std::string& path) -> absl::Status {
+    ESPALIER_ASSIGN_OR_RETURN(const auto model, OpenBenchModel(options, device));
+    return WriteModelFolder(*model, path);
+  };
+  const auto make_tokens = [&](const std::string& path) -> absl::Status {
+    if (options.model.empty()) {
+      ESPALIER_ASSIGN_OR_RETURN(const auto config, checkpoint::ReadModelConfig(absl::StrCat(folder, "/model")));
+      vocabulary_size = config.vocabulary_size;
+    } else {
+      ESPALIER_ASSIGN_OR_RETURN(const auto config, checkpoint::ReadModelConfig(options.model));
+      vocabulary_size = config.vocabulary_size;
+    }
+    return WriteTokenFile(RandomWindows(WindowsNeeded(options), options.sequence_length, vocabulary_size, torch::kCPU),
+                          path);
+  };
+  ESPALIER_ASSIGN_OR_RETURN(Files files, PrepareFiles(options, folder, make_model, make_tokens));
+  EmptyDeviceCache(device);
+  EngineOptions engine_options;
+  engine_options.artifact_folder = folder + "/artifacts";
+  engine_options.device = device.is_cuda() ? DeviceKind::kCuda : DeviceKind::kCpu;
+  engine_options.num_slots = options.slots;
+  ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, MakeTorchEngine(engine_options));
+  return Bench{device, std::move(files), std::move(engine)};
+}
+
+bool BankIsBuilt(const JobProgram& program) { return program.Progress().step != "bank"; }
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// What the measured generations took.
+struct GenerationSums {
+  std::vector<double> seconds;
+  double assemble = 0, train = 0, score = 0, busy = 0;
+  int64_t trained_tokens = 0, replayed_tokens = 0, peak_bytes = 0;
+  int64_t evaluations = 0;
+};
+
+absl::StatusOr<GenerationSums> MeasureGenerations(const Options& options, JobLoop& loop) {
+  const auto generations = [](const JobProgram& program) { return static_cast<int>(program.Generations().size()); };
+  ESPALIER_RETURN_IF_ERROR(loop.RunUntil([&](const JobProgram& program) { return generations(program) >= 1; }));
+  const size_t first_record = loop.records().size();
+  GenerationSums sums;
+  for (int done = 2; done <= options.generations + 1; ++done) {
+    const double start = loop.Seconds();
+    ESPALIER_RETURN_IF_ERROR(loop.RunUntil([&](const JobProgram& program) { return generations(program) >= done; }));
+    sums.seconds.push_back(loop.Seconds() - start);
+  }
+  for (size_t i = first_record; i < loop.records().size(); ++i) {
+    const TaskRecord& record = loop.records()[i];
+    const auto* measurement = std::get_if<Measurement>(&record.outcome);
+    if (measurement == nullptr) continue;
+    sums.assemble += measurement->assemble_seconds;
+    sums.train += measurement->train_seconds;
+    sums.score += measurement->score_seconds;
+    sums.busy += record.end - record.begin;
+    sums.trained_tokens += measurement->trained_tokens;
+    sums.replayed_tokens += measurement->replayed_tokens;
+    sums.peak_bytes = std::max(sums.peak_bytes, measurement->peak_bytes);
+    ++sums.evaluations;
+  }
+  return sums;
+}
+
+Row RowOf(const Options& options, const std::string& mode, int tokens_per_step, const GenerationSums& sums) {
+  const double count = static_cast<double>(sums.seconds.size());
+  double wall = 0;
+  for (double seconds : sums.seconds) wall += seconds;
+  Row row;
+  row.Text("mode", mode).Count("tokens_per_step", tokens_per_step).Count("slots", options.slots);
+  row.Number("seconds", Median(sums.seconds), 3);
+  row.Number("min", *std::min_element(sums.seconds.begin(), sums.seconds.end()), 3);
+  row.Number("max", *std::max_element(sums.seconds.begin(), sums.seconds.end()), 3);
+  // Seconds of slots by phase: with one slot they add up to the mean of the seconds.
+  row.Number("assemble_s", sums.assemble / count, 3).Number("train_s", sums.train / count, 3);
+  row.Number("score_s", sums.score / count, 3);
+  row.Number("task_rest_s", (sums.busy - sums.assemble - sums.train - sums.score) / count, 3);
+  row.Number("idle_s", (wall * options.slots - sums.busy) / count, 3);
+  row.Count("evaluations", sums.evaluations / static_cast<int64_t>(sums.seconds.size()));
+  row.Count("train_tokens", sums.trained_tokens / static_cast<int64_t>(sums.seconds.size()));
+  row.Count("replayed", sums.replayed_tokens / static_cast<int64_t>(sums.seconds.size()));
+  row.Number("train_tokens_per_s", static_cast<double>(sums.trained_tokens) / wall, 0);
+  row.Number("peak_gib", static_cast<double>(sums.peak_bytes) / kGiB, 2);
+  return row;
+}
+
+}  // namespace
+
+absl::Status BenchGeneration(const Options& options) {
+  const StateFolder folder(options.state);
+  ESPALIER_ASSIGN_OR_RETURN(const Bench bench, Prepare(options, folder.path()));
+  Report report("generation", DescribeMachine(bench.device, options));
+  std::map<std::string, TaskOutcome> known;
+  for (const std::string& mode : options.modes) {
+    if (mode != "restart" && mode != "continue") {
+      return absl::InvalidArgumentError(absl::StrCat("mode '", mode, "' is neither restart nor continue"));
+    }
+    for (const int tokens_per_step : options.tokens_per_step) {
+      JobSpec spec = SpecOf(options, bench.files);
+      spec.mode = mode == "restart" ? TrainMode::kRestart : TrainMode::kContinue;
+      spec.tokens_per_step = tokens_per_step;
+      ESPALIER_ASSIGN_OR_RETURN(const auto loop, JobLoop::Create(spec, bench.files.inputs, bench.engine.get(), &known));
+      if (!BankIsBuilt(loop->program())) ESPALIER_RETURN_IF_ERROR(loop->RunUntil(BankIsBuilt));
+      ESPALIER_ASSIGN_OR_RETURN(const GenerationSums sums, MeasureGenerations(options, *loop));
+      report.Add(RowOf(options, mode, tokens_per_step, sums));
+      bench.engine->KeepOnly({});
+    }
+  }
+  return report.Finish(options.json);
+}
+
+absl::Status BenchBank(const Options& options) {
+  const StateFolder folder(options.state);
+  ESPALIER_ASSIGN_OR_RETURN(const Bench bench, Prepare(options, folder.path()));
+  Report report("bank", DescribeMachine(bench.device, options));
+  for (int repeat = 0; repeat <= options.repeats; ++repeat) {
+    std::map<std::string, TaskOutcome> known;  // of this repeat alone: every bank is built
+    JobSpec spec = SpecOf(options, bench.files);
+    // Another damping is another bank, so that nothing kept from the last repeat can be used again.
+    spec.damping = 0.01 + 1e-6 * repeat;
+    ESPALIER_ASSIGN_OR_RETURN(const auto loop, JobLoop::Create(spec, bench.files.inputs, bench.engine.get(), &known));
+    ResetPeakDeviceBytes(bench.device);
+    ESPALIER_RETURN_IF_ERROR(loop->RunUntil(BankIsBuilt));
+    std::map<std::string, double> by_step;
+    int64_t bytes = 0;
+    double busy = 0, last_end = 0;
+    for (const TaskRecord& record : loop->records()) {
+      const auto* layer = std::get_if<BankLayerOutcome>(&record.outcome);
+      if (layer == nullptr) continue;
+      bytes += layer->artifact_bytes;
+      busy += record.end - record.begin;
+      last_end = std::max(last_end, record.end);
+      for (const auto& [step, seconds] : record.seconds_by_step) by_step[step] += seconds;
+    }
+    Row row;
+    row.Text("run", repeat == 0 ? "first" : absl::StrCat("again ", repeat))
+        .Count("calibration_tokens", options.calibration_tokens);
+    row.Count("layers", bench.files.inputs.dense.num_layers)
+        .Count("levels", options.levels)
+        .Number("seconds", last_end, 3);
+    double named = 0;
+    for (const auto& [step, seconds] : by_step) {
+      row.Number(step + "_s", seconds, 3);
+      named += seconds;
+    }
+    row.Number("rest_s", busy - named, 3).Number("bank_gib", static_cast<double>(bytes) / kGiB, 3);
+    row.Number("peak_gib", static_cast<double>(PeakDeviceBytes(bench.device)) / kGiB, 2);
+    report.Add(row);
+  }
+  return report.Finish(options.json);
+}
+
+}  // namespace espalier::bench

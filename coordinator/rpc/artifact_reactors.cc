@@ -77,27 +77,34 @@ class UploadReactor final : public grpc::ServerReadReactor<v1::UploadArtifactReq
  public:
   UploadReactor(UploadLimits limits, v1::UploadArtifactResponse* response, ArtifactStore* artifacts, Executor* executor)
       : limits_(std::move(limits)), response_(response), artifacts_(artifacts), executor_(executor) {}
-  ~UploadReactor() override {
-    if (fd_ >= 0) ::close(fd_);
-    if (!path_.empty()) ::unlink(path_.c_str());
-  }
+  ~UploadReactor() override { RemoveFile(); }
 
   void Begin() {
     executor_->Post([this] {
-      if (const absl::Status status = Open(); !status.ok()) return Finish(ToGrpc(status));
+      if (const absl::Status status = Open(); !status.ok()) return End(status);
       StartRead(&message_);
     });
   }
   void OnReadDone(bool ok) override {
     executor_->Post([this, ok] {
       const absl::Status status = ok ? Append() : Store();
-      if (!ok || !status.ok()) return Finish(ToGrpc(status));
+      if (!ok || !status.ok()) return End(status);
       StartRead(&message_);
     });
   }
   void OnDone() override { delete this; }
 
  private:
+  // Nothing is left behind by the time the caller hears of the end.
+  void End(const absl::Status& status) {
+    RemoveFile();
+    Finish(ToGrpc(status));
+  }
+  void RemoveFile() {
+    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+    if (!path_.empty()) ::unlink(std::exchange(path_, "").c_str());
+  }
+
   absl::Status Open() {
     ESPALIER_RETURN_IF_ERROR(CreateFolders(limits_.upload_folder));
     path_ = limits_.upload_folder + "/upload-XXXXXX";

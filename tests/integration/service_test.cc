@@ -1,0 +1,282 @@
+// Both services in one process, over a Unix socket and over TCP.
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "common/artifacts/artifact_store.h"
+#include "common/base/clock.h"
+#include "coordinator/core/coordinator.h"
+#include "coordinator/rpc/gate.h"
+#include "coordinator/rpc/server.h"
+#include "coordinator/store/memory_job_store.h"
+#include "tests/integration/remote.h"
+#include "tests/support/temp_dir.h"
+
+namespace espalier::testing {
+namespace {
+
+class Service {
+ public:
+  explicit Service(const std::string& listen, std::optional<std::string> token)
+      : store_(std::make_shared<MemoryJobStore::Content>()) {
+    auto artifacts = OpenFolderArtifactStore(folder_ / "artifacts");
+    REQUIRE_OK(artifacts);
+    artifacts_ = *std::move(artifacts);
+    Coordinator::Parts parts;
+    parts.store = &store_;
+    parts.artifacts = artifacts_.get();
+    parts.programs = JobProgram::Create;
+    parts.options.lease_duration = absl::Seconds(5);
+    auto core = Coordinator::Open(std::move(parts), clock_.Now());
+    REQUIRE_OK(core);
+    core_ = *std::move(core);
+    options_.artifact_folder = folder_ / "artifacts";
+    options_.upload_folder = folder_ / "uploads";
+    options_.max_upload_bytes = 3 << 20;
+    options_.token = std::move(token);
+    auto address = ParseListenAddress(listen.empty() ? "unix:" + folder_ / "s.sock" : listen);
+    REQUIRE_OK(address);
+    options_.address = *address;
+    auto server = RpcServer::Start(core_.get(), artifacts_.get(), &clock_, options_);
+    REQUIRE_OK(server);
+    server_ = *std::move(server);
+  }
+  std::string address() const { return server_->address().ToText(); }
+  const ServerOptions& options() const { return options_; }
+  ArtifactStore& artifacts() { return *artifacts_; }
+  absl::Status StartSecond() {
+    ServerOptions same = options_;
+    same.address = server_->address();
+    return RpcServer::Start(core_.get(), artifacts_.get(), &clock_, same).status();
+  }
+  void Stop() { server_->Stop(absl::Seconds(1)); }
+
+ private:
+  TempDir folder_;
+  SteadyClock clock_;
+  MemoryJobStore store_;
+  std::unique_ptr<ArtifactStore> artifacts_;
+  std::unique_ptr<Coordinator> core_;
+  ServerOptions options_;
+  std::unique_ptr<RpcServer> server_;
+};
+
+v1::Job MustCreate(const Client& client, const v1::CreateJobRequest& request) {
+  v1::Job job;
+  const grpc::Status status = client.Create(request, &job);
+  INFO(status.error_message());
+  REQUIRE(status.ok());
+  return job;
+}
+
+std::string ReadWhole(const Client& client, const std::string& digest, int64_t offset) {
+  v1::ReadArtifactRequest request;
+  request.set_digest(digest);
+  request.set_offset(offset);
+  const auto context = client.Context(10);
+  const auto stream = client.search->ReadArtifact(context.get(), request);
+  std::string content;
+  v1::ReadArtifactResponse piece;
+  while (stream->Read(&piece)) content += piece.data();
+  REQUIRE(stream->Finish().ok());
+  return content;
+}
+
+TEST_CASE("Service: a job goes from submission to its result over a Unix socket", "[integration]") {
+  Service service("", std::nullopt);
+  struct stat info;
+  REQUIRE(::stat(service.options().address.path.c_str(), &info) == 0);
+  CHECK((info.st_mode & 0777) == 0600);
+
+  const Client client(service.address(), "");
+  v1::CreateJobRequest request;
+  *request.mutable_spec() = ShortSpec();
+  request.set_validate_only(true);
+  const v1::Job preview = MustCreate(client, request);
+  CHECK(preview.name().empty());
+  CHECK(preview.preview().train_tokens() > 0);
+  CHECK(preview.spec().phases_size() > 0);
+
+  request.set_validate_only(false);
+  request.set_job_id("my-job");
+  request.set_request_id("r1");
+  const v1::Job job = MustCreate(client, request);
+  CHECK(job.name() == "jobs/my-job");
+  CHECK(MustCreate(client, request).name() == job.name());
+
+  // Watched from the beginning: the last message is the end.
+  v1::WatchJobRequest watch;
+  watch.set_name(job.name());
+  const auto context = client.Context(100);
+  const auto stream = client.search->WatchJob(context.get(), watch);
+  v1::WatchJobResponse seen;
+  REQUIRE(stream->Read(&seen));
+  CHECK(seen.job().state() == v1::Job::QUEUED);
+  {
+    const JobInputs inputs = InputsOf(job);
+    const RemoteWorker first(service.address(), "w1", inputs);
+    const RemoteWorker second(service.address(), "w2", inputs);
+    int64_t version = seen.version();
+    while (stream->Read(&seen)) {
+      CHECK(seen.version() > version);
+      version = seen.version();
+    }
+    CHECK(first.num_run() + second.num_run() > 20);
+  }
+  REQUIRE(stream->Finish().ok());
+  REQUIRE(seen.job().state() == v1::Job::SUCCEEDED);
+  CHECK(seen.job().result().parameters() <= seen.job().result().target_parameters());
+  CHECK(seen.job().generations_size() == 2);
+  CHECK_THAT(ReadWhole(client, seen.job().result().result_artifact(), 0), Catch::Contains("\"provenance\""));
+
+  v1::ListCandidatesRequest list;
+  list.set_parent(job.name());
+  list.set_page_size(5);
+  std::vector<std::string> names;
+  do {
+    v1::ListCandidatesResponse page;
+    REQUIRE(client.search->ListCandidates(client.Context(10).get(), list, &page).ok());
+    for (const v1::Candidate& candidate : page.candidates()) names.push_back(candidate.name());
+    list.set_page_token(page.next_page_token());
+  } while (!list.page_token().empty());
+  CHECK(names.size() > 10);
+  v1::GetCandidateRequest get;
+  get.set_name(names.back());
+  v1::Candidate candidate;
+  REQUIRE(client.search->GetCandidate(client.Context(10).get(), get, &candidate).ok());
+  CHECK(candidate.name() == names.back());
+  v1::ListWorkersResponse workers;
+  REQUIRE(client.search->ListWorkers(client.Context(10).get(), {}, &workers).ok());
+  CHECK(workers.workers_size() == 2);
+}
+
+TEST_CASE("Service: wrong requests are refused with the field's name", "[integration]") {
+  Service service("", std::nullopt);
+  const Client client(service.address(), "");
+  const auto refusal = [&](const v1::CreateJobRequest& request) {
+    v1::Job job;
+    const grpc::Status status = client.Create(request, &job);
+    CHECK(status.error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+    return status.error_message();
+  };
+  v1::CreateJobRequest request;
+  CHECK_THAT(refusal(request), Catch::StartsWith("spec:"));
+  *request.mutable_spec() = ShortSpec();
+  request.set_job_id("no spaces");
+  CHECK_THAT(refusal(request), Catch::StartsWith("job_id:"));
+  request.clear_job_id();
+  request.mutable_spec()->set_model_folder("/nowhere");
+  CHECK_THAT(refusal(request), Catch::Contains("model_folder") && Catch::Contains("/nowhere"));
+  request.mutable_spec()->set_model_folder("relative");
+  CHECK_THAT(refusal(request), Catch::Contains("absolute"));
+  *request.mutable_spec() = ShortSpec();
+  request.mutable_spec()->mutable_target()->set_count(1);
+  CHECK_THAT(refusal(request), Catch::Contains("target"));
+
+  v1::Job job;
+  CHECK(client.Get("jobs/none", &job).error_code() == grpc::StatusCode::NOT_FOUND);
+  CHECK(client.Get("nonsense", &job).error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+  v1::ListJobsRequest list;
+  list.set_page_size(-1);
+  v1::ListJobsResponse jobs;
+  CHECK(client.search->ListJobs(client.Context(10).get(), list, &jobs).error_code() ==
+        grpc::StatusCode::INVALID_ARGUMENT);
+  v1::SynchronizeRequest sync;
+  v1::SynchronizeResponse answer;
+  CHECK(client.worker->Synchronize(client.Context(10).get(), sync, &answer).error_code() ==
+        grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_CASE("Service: over TCP a token is needed, and a taken port is refused", "[integration]") {
+  Service service("127.0.0.1:0", "a-token-of-some-length");
+  v1::ListJobsResponse jobs;
+  for (const char* token : {"", "another-token-of-length"}) {
+    const Client stranger(service.address(), token);
+    CHECK(stranger.search->ListJobs(stranger.Context(10).get(), {}, &jobs).error_code() ==
+          grpc::StatusCode::UNAUTHENTICATED);
+    v1::SynchronizeResponse answer;
+    CHECK(stranger.worker->Synchronize(stranger.Context(10).get(), {}, &answer).error_code() ==
+          grpc::StatusCode::UNAUTHENTICATED);
+  }
+  const Client client(service.address(), "a-token-of-some-length");
+  CHECK(client.search->ListJobs(client.Context(10).get(), {}, &jobs).ok());
+  const absl::Status second = service.StartSecond();
+  CHECK(second.code() == absl::StatusCode::kFailedPrecondition);
+  CHECK_THAT(std::string(second.message()), Catch::Contains("in use"));
+}
+
+TEST_CASE("Service: stopping answers the calls that wait", "[integration]") {
+  Service service("", std::nullopt);
+  const Client client(service.address(), "");
+  SynchronizeRequest request;
+  request.worker_id = "w1";
+  request.description.numerics_class = "fake";
+  request.max_wait = absl::Seconds(60);
+  grpc::Status status(grpc::StatusCode::UNKNOWN, "");
+  std::thread waiting([&] {
+    v1::SynchronizeResponse response;
+    status = client.worker->Synchronize(client.Context(30).get(), wire::ToProto(request), &response);
+  });
+  // Until the worker is known, its call has not arrived.
+  v1::ListWorkersResponse workers;
+  while (workers.workers_size() == 0) {
+    REQUIRE(client.search->ListWorkers(client.Context(10).get(), {}, &workers).ok());
+  }
+  service.Stop();
+  waiting.join();
+  CHECK(status.ok());
+}
+
+TEST_CASE("Service: artifacts go up and down in pieces, within the limit", "[integration]") {
+  Service service("", std::nullopt);
+  const Client client(service.address(), "");
+  const auto upload = [&](size_t bytes, const std::string& digest, v1::UploadArtifactResponse* response) {
+    const auto context = client.Context(20);
+    const auto stream = client.search->UploadArtifact(context.get(), response);
+    for (size_t sent = 0; sent < bytes; sent += 1 << 20) {
+      v1::UploadArtifactRequest piece;
+      piece.set_data(std::string(std::min<size_t>(1 << 20, bytes - sent), 'x'));
+      if (sent == 0) piece.set_digest(digest);
+      if (!stream->Write(piece)) break;
+    }
+    stream->WritesDone();
+    return stream->Finish();
+  };
+  v1::UploadArtifactResponse response;
+  REQUIRE(upload(2'500'000, "", &response).ok());
+  CHECK(response.bytes() == 2'500'000);
+  CHECK(response.digest() == Sha256Hex(std::string(2'500'000, 'x')));
+  CHECK(std::filesystem::exists(response.path()));
+  CHECK(ReadWhole(client, response.digest(), 0) == std::string(2'500'000, 'x'));
+  CHECK(ReadWhole(client, response.digest(), 2'499'990).size() == 10);
+  CHECK(upload(100, std::string(64, 'a'), &response).error_code() == grpc::StatusCode::DATA_LOSS);
+  CHECK(upload(4 << 20, "", &response).error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(std::filesystem::is_empty(service.options().upload_folder));
+}
+
+TEST_CASE("Gate: a token file is made for its owner alone, and one that others may read is refused", "[integration]") {
+  const TempDir folder;
+  const auto made = ReadOrMakeToken(folder / "token");
+  REQUIRE_OK(made);
+  CHECK(made->size() == 64);
+  CHECK(*ReadOrMakeToken(folder / "token") == *made);
+  REQUIRE(::chmod((folder / "token").c_str(), 0644) == 0);
+  CHECK(ReadOrMakeToken(folder / "token").status().code() == absl::StatusCode::kPermissionDenied);
+}
+
+TEST_CASE("Address: what reaches beyond this machine must be wanted in so many words", "[integration]") {
+  CHECK(CheckExposure(*ParseListenAddress("unix:/x"), false).ok());
+  CHECK(CheckExposure(*ParseListenAddress("127.0.0.1:1"), false).ok());
+  CHECK(CheckExposure(*ParseListenAddress("[::1]:1"), false).ok());
+  const absl::Status refused = CheckExposure(*ParseListenAddress("0.0.0.0:1"), false);
+  CHECK(refused.code() == absl::StatusCode::kPermissionDenied);
+  CHECK_THAT(std::string(refused.message()), Catch::Contains("--insecure"));
+  CHECK(CheckExposure(*ParseListenAddress("0.0.0.0:1"), true).ok());
+  for (const char* text : {"", "unix:", "host", ":1", "host:x", "host:70000"}) {
+    CAPTURE(text);
+    CHECK_FALSE(ParseListenAddress(text).ok());
+  }
+}
+
+}  // namespace
+}  // namespace espalier::testing

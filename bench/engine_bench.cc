@@ -48,6 +48,7 @@ JobSpec SpecOf(const Options& options, const Files& files) {
   spec.seed = 1;
   spec.target.share = options.target_share;
   spec.calibration_tokens = options.calibration_tokens;
+  spec.additive_score_tokens = options.sequence_length;  // the additive table is not measured here
   spec.ladder.attention_levels = spec.ladder.ffn_levels = options.levels;
   Phase& phase = spec.phases[0];
   phase.generations = options.generations + 1;

@@ -132,7 +132,10 @@ int64_t PeakDeviceBytes(torch::Device device) {
 
 void ResetPeakDeviceBytes(torch::Device device) {
 #ifdef ESPALIER_HAS_CUDA
-  if (device.is_cuda()) c10::cuda::CUDACachingAllocator::resetPeakStats(device.index());
+  // Before the first allocation there is nothing to reset, and the allocator would refuse the device.
+  if (device.is_cuda() && c10::cuda::CUDACachingAllocator::get()->initialized()) {
+    c10::cuda::CUDACachingAllocator::resetPeakStats(device.index());
+  }
 #endif
 }
 

@@ -63,8 +63,10 @@ absl::StatusOr<Measurement> RunEvaluate(TaskRun& run, const EvaluateTask& task) 
   if (measurement.feasible) {
     const LanguageModel* model = candidate.model.get();
     LanguageModel rounded;
-    if (candidate.trainer != nullptr && run.parts.dtype != ScalarTypeOf(run.dense->config.number_format)) {
-      rounded = RoundedCopy(*model, run.dense->config.number_format, run.parts.dtype);
+    // Trained weights; what came from the bank and the dense model is in the number format already.
+    const NumberFormat format = run.dense->config.number_format;
+    if (candidate.trainer != nullptr && format != NumberFormat::kFloat32 && run.parts.dtype != ScalarTypeOf(format)) {
+      rounded = RoundedCopy(*model, format, run.parts.dtype);
       model = &rounded;
     }
     ESPALIER_RETURN_IF_ERROR(ScoreCandidate(run, *model, task.score, task.score_windows, measurement));

@@ -37,13 +37,13 @@ StateStore::Entries::iterator StateStore::Find(const StateKey& key) {
 }
 
 void StateStore::Remove(Entries::iterator entry) {
-  if (entry->live()) condemned_.push_back(std::move(entry->candidate));
   if (!entry->path.empty()) RemoveFile(entry->path);
   entries_.erase(entry);
 }
 
 void StateStore::Retain(const StateKey& key, ContinueState format, TrainedCandidate candidate) {
   std::lock_guard lock(mutex_);
+  RemoveForgotten();
   if (const auto old = Find(key); old != entries_.end()) Remove(old);
   Entry entry;
   entry.key = key;
@@ -52,12 +52,13 @@ void StateStore::Retain(const StateKey& key, ContinueState format, TrainedCandid
   entry.bytes = LiveBytesOf(*candidate.trainer);
   entry.candidate = std::move(candidate);
   entries_.push_back(std::move(entry));
-  condemned_.clear();
   Rebalance(false);
+  Publish();
 }
 
 std::optional<StateStore::Held> StateStore::Take(const StateKey& key) {
   std::lock_guard lock(mutex_);
+  RemoveForgotten();
   const auto entry = Find(key);
   if (entry == entries_.end()) return std::nullopt;
   Held held;
@@ -68,12 +69,14 @@ std::optional<StateStore::Held> StateStore::Take(const StateKey& key) {
   }
   const bool readable = held.state.has_value() || held.candidate.trainer != nullptr;
   Remove(entry);
+  Publish();
   if (!readable) return std::nullopt;
   return held;
 }
 
 std::optional<TrainState> StateStore::Copy(const StateKey& key) {
   std::lock_guard lock(mutex_);
+  RemoveForgotten();
   const auto entry = Find(key);
   if (entry == entries_.end()) return std::nullopt;
   if (!entry->live()) return ReadState(*entry);
@@ -91,33 +94,51 @@ std::optional<TrainState> StateStore::ReadState(const Entry& entry) const {
   return *std::move(state);
 }
 
+void StateStore::RemoveForgotten() {
+  std::set<StateKey> forgotten;
+  {
+    std::lock_guard lock(list_mutex_);
+    forgotten.swap(forgotten_);
+  }
+  for (const StateKey& key : forgotten) {
+    if (const auto entry = Find(key); entry != entries_.end()) Remove(entry);
+  }
+}
+
+void StateStore::Publish() {
+  std::lock_guard lock(list_mutex_);
+  listed_.clear();
+  for (const Entry& entry : entries_) {
+    if (!forgotten_.contains(entry.key)) listed_.push_back({entry.key, entry.bytes, entry.location});
+  }
+}
+
 std::vector<RetainedState> StateStore::List() const {
-  std::lock_guard lock(mutex_);
-  std::vector<RetainedState> states;
-  for (const Entry& entry : entries_) states.push_back({entry.key, entry.bytes, entry.location});
-  return states;
+  std::lock_guard lock(list_mutex_);
+  return listed_;
 }
 
 void StateStore::KeepOnly(const std::vector<StateKey>& keep) {
   const std::set<StateKey> kept(keep.begin(), keep.end());
-  std::lock_guard lock(mutex_);
-  for (auto entry = entries_.begin(); entry != entries_.end();) {
-    const auto next = std::next(entry);
-    if (!kept.contains(entry->key)) Remove(entry);
-    entry = next;
-  }
+  std::lock_guard lock(list_mutex_);
+  std::erase_if(listed_, [&](const RetainedState& state) {
+    if (kept.contains(state.key)) return false;
+    forgotten_.insert(state.key);
+    return true;
+  });
 }
 
 void StateStore::Sweep() {
-  std::vector<TrainedCandidate> dead;
   std::lock_guard lock(mutex_);
-  dead.swap(condemned_);
+  RemoveForgotten();
+  Publish();
 }
 
 void StateStore::SpillDevice() {
   std::lock_guard lock(mutex_);
-  condemned_.clear();
+  RemoveForgotten();
   Rebalance(true);
+  Publish();
 }
 
 int64_t StateStore::LiveBytes() const {

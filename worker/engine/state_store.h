@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,8 @@ struct StateStoreOptions {
   StateLocation live_location = StateLocation::kDevice;  // what to call a live candidate's place: kHost on CPU
 };
 
-// Thread-safe. The trainers inside belong to the store until they are taken out.
+// Thread-safe. The trainers inside belong to the store until they are taken out. List and KeepOnly never wait for a state
+// that is being moved: they come from the thread that keeps the worker's leases alive.
 class StateStore {
  public:
   explicit StateStore(StateStoreOptions options);
@@ -53,10 +55,10 @@ class StateStore {
   std::optional<TrainState> Copy(const StateKey& key);
 
   std::vector<RetainedState> List() const;
-  // Forgets all others. Live candidates are destroyed later, by the next task's thread (see Sweep): this call may come from
-  // another thread while a task captures a graph.
+  // Forgets all others at once; they are destroyed by the next task's thread (see Sweep), because a task may be capturing a
+  // graph meanwhile.
   void KeepOnly(const std::vector<StateKey>& keep);
-  // Destroys what KeepOnly forgot. For the thread of a task, between its steps.
+  // Destroys what KeepOnly forgot. For the thread of a task, between its steps; the other methods do it as well.
   void Sweep();
   // Moves every live candidate off the device.
   void SpillDevice();
@@ -76,6 +78,8 @@ class StateStore {
 
   Entries::iterator Find(const StateKey& key);
   void Remove(Entries::iterator entry);
+  void RemoveForgotten();
+  void Publish();
   int64_t LiveBytes() const;
   int64_t BytesAt(StateLocation location) const;  // of states that are not live
   // Each moves one entry a step down; false when it could not be saved (it is gone then).
@@ -85,11 +89,14 @@ class StateStore {
   std::optional<TrainState> ReadState(const Entry& entry) const;
 
   const StateStoreOptions options_;
-  mutable std::mutex mutex_;
-  Entries entries_;  // oldest first
-  std::vector<TrainedCandidate> condemned_;
+  std::mutex mutex_;
+  Entries entries_;     // oldest first
   std::string folder_;  // made when the first state goes to disk
   int64_t next_file_ = 0;
+
+  mutable std::mutex list_mutex_;      // taken after mutex_, held for moments only
+  std::vector<RetainedState> listed_;  // entries_ without the forgotten ones
+  std::set<StateKey> forgotten_;
 };
 
 }  // namespace espalier

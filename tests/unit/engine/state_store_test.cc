@@ -128,8 +128,11 @@ TEST_CASE("StateStore: what may go is forgotten at once and destroyed by the nex
   REQUIRE(fixture.store.List().size() == 1);
   REQUIRE(fixture.store.List()[0].key == Key(1));
   REQUIRE(fixture.alive == 3);
+  fixture.Retain(2);  // trained again before the sweep: this one stays
+  REQUIRE(fixture.store.List().size() == 2);
   fixture.store.Sweep();
-  REQUIRE(fixture.alive == 1);
+  REQUIRE(fixture.store.List().size() == 2);
+  REQUIRE(fixture.alive == 2);
 }
 
 }  // namespace

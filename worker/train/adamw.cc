@@ -44,11 +44,14 @@ std::vector<torch::Tensor> Parts(const torch::Tensor& flat) {
 }
 
 // The factor that brings a gradient of this norm down to clip_norm, at most 1 (as torch.nn.utils.clip_grad_norm_).
-torch::Tensor ClipFactor(const torch::Tensor& norm, double clip_norm) { return (clip_norm / (norm + 1e-6)).clamp_max(1.0); }
+torch::Tensor ClipFactor(const torch::Tensor& norm, double clip_norm) {
+  return (clip_norm / (norm + 1e-6)).clamp_max(1.0);
+}
 
 }  // namespace
 
-void RoundStochastically(const torch::Tensor& from_float, const torch::Tensor& to_bfloat16, const at::Generator& generator) {
+void RoundStochastically(const torch::Tensor& from_float, const torch::Tensor& to_bfloat16,
+                         const at::Generator& generator) {
   // bf16 is the upper half of fp32's bits: adding 16 random bits below and cutting them off rounds up with the right
   // probability, for either sign.
   torch::Tensor bits = torch::empty(from_float.sizes(), from_float.options().dtype(torch::kInt32));
@@ -78,9 +81,7 @@ FlatAdamW::FlatAdamW(const FlatParameters& parameters, const TrainSettings& sett
   }
 }
 
-torch::ScalarType FlatAdamW::LearningRateDtype() const {
-  return master_.is_cuda() ? torch::kFloat32 : torch::kFloat64;
-}
+torch::ScalarType FlatAdamW::LearningRateDtype() const { return master_.is_cuda() ? torch::kFloat32 : torch::kFloat64; }
 
 void FlatAdamW::MakeChunks() {
   for (int64_t begin = 0; begin < parameters_.size(); begin += kChunkElements) {
@@ -102,7 +103,8 @@ void FlatAdamW::Step(const std::vector<torch::Tensor>& gradients, const torch::T
     StepWhole(gradients, learning_rate);
   } else {
     // On CPU the rounding is a function of the step, so that a restored state goes on as the one that was saved.
-    if (!master_.is_cuda()) generator_.set_current_seed(kRoundingSeed + static_cast<uint64_t>(step_count_.item<float>()));
+    if (!master_.is_cuda())
+      generator_.set_current_seed(kRoundingSeed + static_cast<uint64_t>(step_count_.item<float>()));
     torch::Tensor clip;
     if (settings_.clip_norm > 0) {
       std::vector<torch::Tensor> defined;
@@ -137,7 +139,8 @@ void FlatAdamW::StepChunk(const Chunk& chunk, const std::vector<torch::Tensor>& 
   for (const Overlap& overlap : chunk.overlaps) {
     const torch::Tensor& leaf = gradients[overlap.leaf];
     if (!leaf.defined()) continue;
-    gradient.narrow(0, overlap.chunk_begin, overlap.length).copy_(leaf.reshape(-1).narrow(0, overlap.leaf_begin, overlap.length));
+    gradient.narrow(0, overlap.chunk_begin, overlap.length)
+        .copy_(leaf.reshape(-1).narrow(0, overlap.leaf_begin, overlap.length));
   }
   if (clip.defined()) gradient.mul_(clip);
   const torch::Tensor stored_first = first_moments_.narrow(0, chunk.begin, chunk.length);

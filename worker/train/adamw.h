@@ -1,6 +1,6 @@
-// AdamW over flat tensors (Loshchilov and Hutter, arXiv 1711.05101; decoupled decay on all parameters, as PyTorch's default
-// and DarwinLM's runs). The state stays on the device and the learning rate and the step count are tensors there, so that a
-// step can be captured as a CUDA graph.
+// AdamW over flat tensors (Loshchilov and Hutter, arXiv 1711.05101; decoupled decay on all parameters, as PyTorch's
+// default and DarwinLM's runs). The state stays on the device and the learning rate and the step count are tensors
+// there, so that a step can be captured as a CUDA graph.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -72,6 +72,7 @@ class FlatAdamW {
 };
 
 // fp32 to bf16, up or down with the probability of the distance: the mean is kept, so small changes are not lost.
-void RoundStochastically(const torch::Tensor& from_float, const torch::Tensor& to_bfloat16, const at::Generator& generator);
+void RoundStochastically(const torch::Tensor& from_float, const torch::Tensor& to_bfloat16,
+                         const at::Generator& generator);
 
 }  // namespace espalier

@@ -19,7 +19,8 @@ StaticStep::StaticStep(const StepLayout& layout, const TrainData& data) : layout
   weights_P_ = torch::zeros({layout.passes}, integers.dtype(torch::kFloat32));
   if (data.teacher_hidden_WLD.defined()) {
     const int64_t hidden_size = data.teacher_hidden_WLD.size(2);
-    teacher_PND_ = torch::zeros({layout.passes, layout.rows * layout.length, hidden_size}, data.teacher_hidden_WLD.options());
+    teacher_PND_ =
+        torch::zeros({layout.passes, layout.rows * layout.length, hidden_size}, data.teacher_hidden_WLD.options());
   }
 }
 

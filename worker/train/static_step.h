@@ -1,5 +1,5 @@
-// The step of one padded shape: static tensors that every step's data are copied into, and the step's work on them, queued
-// kernel by kernel or replayed as a graph.
+// The step of one padded shape: static tensors that every step's data are copied into, and the step's work on them,
+// queued kernel by kernel or replayed as a graph.
 #pragma once
 
 #include <torch/types.h>

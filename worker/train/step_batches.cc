@@ -101,9 +101,9 @@ absl::Status CheckSteps(const std::vector<Step>& steps, const TrainData& data) {
                                                        " windows given to the training run"));
       }
       if (piece.begin < 0 || piece.length < 1 || piece.begin + piece.length > window_length) {
-        return absl::InvalidArgumentError(absl::StrCat("a piece of ", piece.length, " tokens from position ", piece.begin,
-                                                       " does not fit window ", piece.window, " of ", window_length,
-                                                       " tokens"));
+        return absl::InvalidArgumentError(absl::StrCat("a piece of ", piece.length, " tokens from position ",
+                                                       piece.begin, " does not fit window ", piece.window, " of ",
+                                                       window_length, " tokens"));
       }
     }
   }

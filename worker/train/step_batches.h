@@ -33,8 +33,8 @@ struct StepLayout {
 };
 
 // Rows as long as the longest piece, as many as the tokens of the largest step fill; at most micro_batch_tokens (0: no
-// limit) in a pass, one row at least. A step of many short pieces may need more rows: paying for them in all steps is worse
-// than running that one exactly.
+// limit) in a pass, one row at least. A step of many short pieces may need more rows: paying for them in all steps is
+// worse than running that one exactly.
 StepLayout LayoutOf(const std::vector<Step>& steps, int64_t micro_batch_tokens);
 bool Holds(const StepLayout& layout, const Step& step);
 
@@ -47,7 +47,8 @@ absl::Status CheckSteps(const std::vector<Step>& steps, const TrainData& data);
 // The step in batches of pieces of equal length, at their own length; the steps must have been checked.
 std::vector<StepBatch> ExactBatches(const Step& step, const TrainData& data, int64_t micro_batch_tokens);
 
-// Tensors of several static steps, made in one go on the device. Those of steps that the layout does not hold are not whole.
+// Tensors of several static steps, made in one go on the device. Those of steps that the layout does not hold are not
+// whole.
 struct StaticSteps {
   torch::Tensor tokens_SPBL;
   torch::Tensor targets_SPBL;

@@ -61,8 +61,8 @@ Tensor StepCompute::TeacherHidden(const StepBatch& batch, const RotaryTables& ro
 
 Tensor StepCompute::LossOf(const Tensor& final_hidden_BLD, const StepBatch& batch, const Tensor& teacher_ND) const {
   const Tensor teacher_head = teacher_ND.defined() ? teacher_->head_VD.detach() : Tensor();
-  const Tensor mean = ChunkedLoss(settings_.loss, final_hidden_BLD.flatten(0, 1), model_.head_VD, teacher_ND, teacher_head,
-                                  batch.targets_BL.flatten());
+  const Tensor mean = ChunkedLoss(settings_.loss, final_hidden_BLD.flatten(0, 1), model_.head_VD, teacher_ND,
+                                  teacher_head, batch.targets_BL.flatten());
   return batch.weight.defined() ? mean * batch.weight : mean;
 }
 
@@ -74,7 +74,8 @@ Tensor StepCompute::Plain(const StepBatch& batch, const RotaryTables& rotary, st
   return loss;
 }
 
-Tensor StepCompute::Recomputing(const StepBatch& batch, const RotaryTables& rotary, std::vector<Tensor>& gradients) const {
+Tensor StepCompute::Recomputing(const StepBatch& batch, const RotaryTables& rotary,
+                                std::vector<Tensor>& gradients) const {
   const Tensor teacher_ND = TeacherHidden(batch, rotary);
   gradients.assign(parameters_.leaves.size(), Tensor());
   std::vector<Tensor> entering;  // hidden states that enter each layer, and the final norm
@@ -92,7 +93,8 @@ Tensor StepCompute::Recomputing(const StepBatch& batch, const RotaryTables& rota
   Tensor hidden = entering.back().detach().requires_grad_(true);
   entering.pop_back();
   const Tensor loss = LossOf(FinalNorm(model_, hidden), batch, teacher_ND);
-  std::vector<Tensor> found = torch::autograd::grad({loss}, {hidden, leaves[parameters_.final_norm], leaves[parameters_.head]});
+  std::vector<Tensor> found =
+      torch::autograd::grad({loss}, {hidden, leaves[parameters_.final_norm], leaves[parameters_.head]});
   Tensor gradient = found[0];
   gradients[parameters_.final_norm] = found[1];
   gradients[parameters_.head] = found[2];

@@ -1,5 +1,5 @@
-// Forward, loss and backward of one batch. Uses autograd's gradients directly (no .grad is kept), so that nothing has to be
-// zeroed or added up when a step is one batch.
+// Forward, loss and backward of one batch. Uses autograd's gradients directly (no .grad is kept), so that nothing has
+// to be zeroed or added up when a step is one batch.
 #pragma once
 
 #include <torch/types.h>
@@ -36,10 +36,12 @@ class StepCompute {
   void Accumulate(const StepBatch& batch, torch::Tensor& loss, std::vector<torch::Tensor>& gradients) const;
 
  private:
-  torch::Tensor LossOf(const torch::Tensor& final_hidden_BLD, const StepBatch& batch, const torch::Tensor& teacher_ND) const;
+  torch::Tensor LossOf(const torch::Tensor& final_hidden_BLD, const StepBatch& batch,
+                       const torch::Tensor& teacher_ND) const;
   torch::Tensor TeacherHidden(const StepBatch& batch, const RotaryTables& rotary) const;
   torch::Tensor Plain(const StepBatch& batch, const RotaryTables& rotary, std::vector<torch::Tensor>& gradients) const;
-  torch::Tensor Recomputing(const StepBatch& batch, const RotaryTables& rotary, std::vector<torch::Tensor>& gradients) const;
+  torch::Tensor Recomputing(const StepBatch& batch, const RotaryTables& rotary,
+                            std::vector<torch::Tensor>& gradients) const;
 
   const LanguageModel& model_;
   const FlatParameters& parameters_;

@@ -58,7 +58,8 @@ class CudaStepGraph final : public StepGraph {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<StepGraph>> StepGraph::Capture(const std::function<void()>& step, const at::Generator& generator) {
+absl::StatusOr<std::unique_ptr<StepGraph>> StepGraph::Capture(const std::function<void()>& step,
+                                                              const at::Generator& generator) {
   auto graph = std::make_unique<CudaStepGraph>();
   if (absl::Status status = graph->Record(step, generator); !status.ok()) return status;
   return graph;

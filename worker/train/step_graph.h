@@ -12,12 +12,13 @@ namespace espalier {
 
 class StepGraph {
  public:
-  // Records what `step` queues on the current stream (not the default one) without running it. The same step must have run
-  // on this stream before, so that libraries have made their handles and workspaces. `generator` is what the step draws
-  // random numbers from, undefined for none. The graph keeps the memory of its temporaries in a pool of its own until it
-  // is destroyed. Not an OK status when the step cannot be captured; nothing has run then, and the step can still be run
-  // as it is. One capture at a time in a process; replays do not wait for each other.
-  static absl::StatusOr<std::unique_ptr<StepGraph>> Capture(const std::function<void()>& step, const at::Generator& generator);
+  // Records what `step` queues on the current stream (not the default one) without running it. The same step must have
+  // run on this stream before, so that libraries have made their handles and workspaces. `generator` is what the step
+  // draws random numbers from, undefined for none. The graph keeps the memory of its temporaries in a pool of its own
+  // until it is destroyed. Not an OK status when the step cannot be captured; nothing has run then, and the step can
+  // still be run as it is. One capture at a time in a process; replays do not wait for each other.
+  static absl::StatusOr<std::unique_ptr<StepGraph>> Capture(const std::function<void()>& step,
+                                                            const at::Generator& generator);
   virtual ~StepGraph() = default;
 
   // Queues the whole step on the current stream.

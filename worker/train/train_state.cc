@@ -41,14 +41,15 @@ absl::StatusOr<int64_t> ReadNumber(const Metadata& metadata, const std::string& 
                                           found == metadata.end() ? "" : found->second, "'"));
 }
 
-absl::StatusOr<torch::Tensor> ReadTensor(std::string_view bytes, const std::map<std::string, checkpoint::TensorInfo>& tensors,
+absl::StatusOr<torch::Tensor> ReadTensor(std::string_view bytes,
+                                         const std::map<std::string, checkpoint::TensorInfo>& tensors,
                                          const std::string& key, int64_t elements, const std::string& name) {
   const auto found = tensors.find(key);
   if (found == tensors.end()) return absl::DataLossError(absl::StrCat(name, ": tensor '", key, "' is missing"));
   const checkpoint::TensorInfo& info = found->second;
   if (info.dtype != Dtype::kFloat32 && info.dtype != Dtype::kBFloat16) {
-    return absl::DataLossError(absl::StrCat(name, ": tensor '", key, "' is ", checkpoint::Name(info.dtype),
-                                            "; F32 or BF16 was expected"));
+    return absl::DataLossError(
+        absl::StrCat(name, ": tensor '", key, "' is ", checkpoint::Name(info.dtype), "; F32 or BF16 was expected"));
   }
   if (info.shape.size() != 1 || (elements >= 0 && info.num_elements() != elements)) {
     return absl::DataLossError(absl::StrCat(name, ": tensor '", key, "' has ", info.num_elements(), " elements in ",

@@ -26,7 +26,8 @@ void TrainStream::Synchronize() const {
 
 LossLog::LossLog(const TrainStream& stream, int64_t num_steps)
     : stream_(stream),
-      host_(torch::empty({num_steps}, torch::TensorOptions().dtype(torch::kFloat32).pinned_memory(stream.stream().has_value()))) {}
+      host_(torch::empty({num_steps},
+                         torch::TensorOptions().dtype(torch::kFloat32).pinned_memory(stream.stream().has_value()))) {}
 
 void LossLog::Record(const torch::Tensor& loss) {
   const int64_t step = recorded_++;

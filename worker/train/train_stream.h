@@ -1,5 +1,5 @@
-// The trainer's own queue of device work, and how far the host may run ahead of it. On CPU everything is immediate and these
-// do nothing.
+// The trainer's own queue of device work, and how far the host may run ahead of it. On CPU everything is immediate and
+// these do nothing.
 #pragma once
 
 #include <c10/core/Event.h>
@@ -49,7 +49,7 @@ class LossLog {
   void WaitForOldSteps(bool all);
 
   int64_t recorded() const { return recorded_; }
-  int64_t arrived();                                 // losses 0 .. arrived() - 1 can be read
+  int64_t arrived();  // losses 0 .. arrived() - 1 can be read
   double At(int64_t step) const { return host_.const_data_ptr<float>()[step]; }
 
  private:

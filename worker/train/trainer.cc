@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -52,12 +52,25 @@ class SynchronizeAtEnd {
   const TrainStream& stream_;
 };
 
-// What changes while a run goes on.
-struct RunProgress {
-  RunProgress(const TrainStream& stream, const std::vector<Step>& run_steps)
-      : losses(stream, static_cast<int64_t>(run_steps.size())) {
-    for (const Step& step : run_steps) total_tokens += Tokens(step);
+// What a run was asked for, and what changes while it goes on.
+struct TrainRun {
+  TrainRun(const TrainStream& stream, const std::vector<Step>& run_steps, const TrainData& run_data,
+           int64_t run_schedule_steps, const TrainProgressFunction& run_progress, std::stop_token run_stop)
+      : steps(run_steps),
+        data(run_data),
+        schedule_steps(run_schedule_steps),
+        progress(run_progress),
+        stop(std::move(run_stop)),
+        losses(stream, static_cast<int64_t>(run_steps.size())) {
+    for (const Step& step : steps) total_tokens += Tokens(step);
   }
+
+  const std::vector<Step>& steps;
+  const TrainData& data;
+  const int64_t schedule_steps;
+  const TrainProgressFunction& progress;
+  const std::stop_token stop;
+
   LossLog losses;  // of the steps that predict something
   int64_t checked_losses = 0;
   int64_t queued_tokens = 0;
@@ -65,13 +78,14 @@ struct RunProgress {
   std::vector<int64_t> tokens_behind;  // queued tokens after the step of each loss
   SteadyTime start = Now();
   SteadyTime reported = start;
-  double capture_seconds = 0;
+  TrainResult result;
 };
 
 class FlatTrainer final : public Trainer {
  public:
   // To be called with `stream` entered.
-  FlatTrainer(const TrainStream& stream, LanguageModel& model, const TrainSettings& settings, const TrainerOptions& options)
+  FlatTrainer(const TrainStream& stream, LanguageModel& model, const TrainSettings& settings,
+              const TrainerOptions& options)
       : settings_(settings),
         options_(options),
         device_(model.device()),
@@ -91,17 +105,10 @@ class FlatTrainer final : public Trainer {
       const TrainStream::Scope scope = stream_.Enter();
       const SynchronizeAtEnd synchronize(stream_);
       compute_.SetTeacher(data.teacher);
-      RunProgress run(stream_, steps);
-      TrainResult result;
-      std::optional<absl::Status> stopped;
-      if (is_static()) {
-        stopped = RunStatic(steps, data, schedule_steps, progress, stop, run, result);
-      } else {
-        stopped = RunExact(steps, data, schedule_steps, progress, stop, run, result);
-      }
-      if (stopped.has_value()) return *stopped;
-      FinishRun(run, result);
-      return result;
+      TrainRun run(stream_, steps, data, schedule_steps, progress, stop);
+      ESPALIER_RETURN_IF_ERROR(is_static() ? RunStatic(run) : RunExact(run));
+      FinishRun(run);
+      return run.result;
     });
   }
 
@@ -131,9 +138,10 @@ class FlatTrainer final : public Trainer {
                        (state.first_moments.defined() && state.first_moments.numel() == parameters_.size() &&
                         state.second_moments.defined() && state.second_moments.numel() == parameters_.size()));
     if (!fits) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "the training state of mask ", state.mask_digest, " holds ", state.weights.defined() ? state.weights.numel() : 0,
-          " weights, the candidate has ", parameters_.size(), ": it is of another shape"));
+      return absl::InvalidArgumentError(absl::StrCat("the training state of mask ", state.mask_digest, " holds ",
+                                                     state.weights.defined() ? state.weights.numel() : 0,
+                                                     " weights, the candidate has ", parameters_.size(),
+                                                     ": it is of another shape"));
     }
     return WithTorchStatus("restoring a training state", device_, [&] {
       const torch::NoGradGuard no_grad;
@@ -209,7 +217,7 @@ class FlatTrainer final : public Trainer {
   }
 
   // Books a step whose work is queued. False: a loss that has arrived is not finite, the run ends with that result.
-  bool AfterStep(const Step& step, const TrainProgressFunction& progress, RunProgress& run, TrainResult& result) {
+  bool AfterStep(const Step& step, TrainRun& run) {
     run.queued_tokens += Tokens(step);
     if (Predictions(step) > 0) {
       ++steps_taken_;
@@ -218,68 +226,78 @@ class FlatTrainer final : public Trainer {
       run.tokens_behind.push_back(run.queued_tokens);
       run.losses.WaitForOldSteps(false);
     }
-    if (!CheckLosses(run, result)) return false;
-    if (progress && SecondsSince(run.reported) >= kProgressSeconds && run.checked_losses > 0) {
+    if (!CheckLosses(run)) return false;
+    if (run.progress && SecondsSince(run.reported) >= kProgressSeconds && run.checked_losses > 0) {
       run.reported = Now();
       const int64_t tokens = run.tokens_behind[run.checked_losses - 1];
-      progress({tokens, run.total_tokens, static_cast<double>(tokens) / SecondsSince(run.start),
-                run.losses.At(run.checked_losses - 1)});
+      run.progress({tokens, run.total_tokens, static_cast<double>(tokens) / SecondsSince(run.start),
+                    run.losses.At(run.checked_losses - 1)});
     }
     return true;
   }
 
-  bool CheckLosses(RunProgress& run, TrainResult& result) const {
+  static bool CheckLosses(TrainRun& run) {
     for (const int64_t arrived = run.losses.arrived(); run.checked_losses < arrived; ++run.checked_losses) {
       const double loss = run.losses.At(run.checked_losses);
       if (std::isfinite(loss)) continue;
-      result.finite = false;
-      result.infeasible_reason = absl::StrCat("the training loss became ", loss, " in step ", run.checked_losses + 1,
-                                              " of the run, after ", run.tokens_behind[run.checked_losses], " tokens");
+      run.result.finite = false;
+      run.result.infeasible_reason =
+          absl::StrCat("the training loss became ", loss, " in step ", run.checked_losses + 1, " of the run, after ",
+                       run.tokens_behind[run.checked_losses], " tokens");
       return false;
     }
     return true;
   }
 
-  std::optional<absl::Status> RunExact(const std::vector<Step>& steps, const TrainData& data, int64_t schedule_steps,
-                                       const TrainProgressFunction& progress, const std::stop_token& stop, RunProgress& run,
-                                       TrainResult& result) {
-    compute_.Reserve(LayoutOf(steps, 0).length);
-    for (const Step& step : steps) {
-      if (stop.stop_requested()) return absl::CancelledError("training was cancelled");
+  absl::Status RunExact(TrainRun& run) {
+    compute_.Reserve(LayoutOf(run.steps, 0).length);
+    for (const Step& step : run.steps) {
+      if (run.stop.stop_requested()) return absl::CancelledError("training was cancelled");
       if (Predictions(step) > 0) {
-        SetLearningRate(schedule_steps);
-        TakeStep(ExactBatches(step, data, options_.micro_batch_tokens));
+        SetLearningRate(run.schedule_steps);
+        TakeStep(ExactBatches(step, run.data, options_.micro_batch_tokens));
       }
-      if (!AfterStep(step, progress, run, result)) return std::nullopt;
+      if (!AfterStep(step, run)) break;
     }
-    return std::nullopt;
+    return absl::OkStatus();
   }
 
-  std::optional<absl::Status> RunStatic(const std::vector<Step>& steps, const TrainData& data, int64_t schedule_steps,
-                                        const TrainProgressFunction& progress, const std::stop_token& stop, RunProgress& run,
-                                        TrainResult& result) {
-    PrepareStatic(LayoutOf(steps, options_.micro_batch_tokens), data);
+  absl::Status RunStatic(TrainRun& run) {
+    PrepareStatic(LayoutOf(run.steps, options_.micro_batch_tokens), run.data);
     const StepLayout& layout = static_step_->layout();
     const int64_t step_tokens = layout.passes * layout.rows * layout.length;
     const size_t steps_at_once = static_cast<size_t>(std::max<int64_t>(1, kPreparedTokens / step_tokens));
-    for (size_t first = 0; first < steps.size(); first += steps_at_once) {
-      const size_t count = std::min(steps_at_once, steps.size() - first);
-      const StaticSteps prepared = MakeStaticSteps(steps, first, count, layout, data);
+    for (size_t first = 0; first < run.steps.size(); first += steps_at_once) {
+      const size_t count = std::min(steps_at_once, run.steps.size() - first);
+      const StaticSteps prepared = MakeStaticSteps(run.steps, first, count, layout, run.data);
       for (size_t i = 0; i < count; ++i) {
-        if (stop.stop_requested()) return absl::CancelledError("training was cancelled");
-        if (Predictions(steps[first + i]) > 0) {
-          SetLearningRate(schedule_steps);
-          if (Holds(layout, steps[first + i])) {
-            static_step_->Load(prepared, static_cast<int64_t>(i), data);
-            RunStaticStep(static_cast<int64_t>(steps.size() - first - i), run);
-          } else {
-            TakeStep(ExactBatches(steps[first + i], data, options_.micro_batch_tokens));
-          }
-        }
-        if (!AfterStep(steps[first + i], progress, run, result)) return std::nullopt;
+        const Step& step = run.steps[first + i];
+        if (run.stop.stop_requested()) return absl::CancelledError("training was cancelled");
+        if (Predictions(step) > 0) QueueStatic(prepared, first, i, run);
+        if (!AfterStep(step, run)) return absl::OkStatus();
       }
     }
-    return std::nullopt;
+    return absl::OkStatus();
+  }
+
+  // Step `index` of the prepared ones, which begin with step `first` of the run.
+  void QueueStatic(const StaticSteps& prepared, size_t first, size_t index, TrainRun& run) {
+    SetLearningRate(run.schedule_steps);
+    const Step& step = run.steps[first + index];
+    if (!Holds(static_step_->layout(), step)) {
+      TakeStep(ExactBatches(step, run.data, options_.micro_batch_tokens));
+      return;
+    }
+    static_step_->Load(prepared, static_cast<int64_t>(index), run.data);
+    const StaticStep::Work work = [this](const std::vector<StepBatch>& batches) { TakeStep(batches); };
+    if (WantsGraph(static_cast<int64_t>(run.steps.size() - first - index))) {
+      const SteadyTime start = Now();
+      if (parameters_.num_parameters >= kLargeModelParameters) EmptyDeviceCache(device_);
+      // A refusal is kept in the step; the run goes on without a graph.
+      static_step_->Capture(work, optimizer_.generator()).IgnoreError();
+      run.result.capture_seconds += SecondsSince(start);
+    }
+    static_step_->Run(work);
   }
 
   void PrepareStatic(const StepLayout& layout, const TrainData& data) {
@@ -287,18 +305,6 @@ class FlatTrainer final : public Trainer {
     static_step_.reset();  // its graph's memory first
     compute_.Reserve(layout.length);
     static_step_ = std::make_unique<StaticStep>(layout, data);
-  }
-
-  void RunStaticStep(int64_t steps_left, RunProgress& run) {
-    const StaticStep::Work work = [this](const std::vector<StepBatch>& batches) { TakeStep(batches); };
-    if (WantsGraph(steps_left)) {
-      const SteadyTime start = Now();
-      if (parameters_.num_parameters >= kLargeModelParameters) EmptyDeviceCache(device_);
-      // A refusal is kept in the step; the run goes on without a graph.
-      static_step_->Capture(work, optimizer_.generator()).IgnoreError();
-      run.capture_seconds += SecondsSince(start);
-    }
-    static_step_->Run(work);
   }
 
   bool WantsGraph(int64_t steps_left) const {
@@ -310,10 +316,11 @@ class FlatTrainer final : public Trainer {
     return flops <= kGraphUpToFlops && steps_left >= options_.graph_from_steps;
   }
 
-  void FinishRun(RunProgress& run, TrainResult& result) {
+  void FinishRun(TrainRun& run) {
     run.losses.WaitForOldSteps(true);
+    TrainResult& result = run.result;
     const int64_t num_losses = run.losses.recorded();
-    if (result.finite && CheckLosses(run, result)) {
+    if (result.finite && CheckLosses(run)) {
       // A last step may have broken the weights without any later loss to show it.
       const torch::NoGradGuard no_grad;
       if (num_losses > 0 && !std::isfinite(optimizer_.master().sum().item<float>())) {
@@ -328,7 +335,6 @@ class FlatTrainer final : public Trainer {
     result.tokens = run.queued_tokens;
     result.steps = num_losses;
     result.seconds = SecondsSince(run.start);
-    result.capture_seconds = run.capture_seconds;
     result.used_graph = static_step_ != nullptr && static_step_->has_graph();
     if (static_step_ != nullptr) result.graph_refusal = static_step_->graph_refusal();
   }
@@ -350,13 +356,14 @@ class FlatTrainer final : public Trainer {
 
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(LanguageModel* candidate, const TrainSettings& settings,
                                                          const TrainerOptions& options) {
-  return WithTorchStatus("preparing a candidate for training", candidate->device(), [&]() -> absl::StatusOr<std::unique_ptr<Trainer>> {
-    const c10::InferenceMode normal_mode(false);
-    const TrainStream stream(candidate->device());
-    const TrainStream::Scope scope = stream.Enter();
-    const SynchronizeAtEnd synchronize(stream);
-    return std::make_unique<FlatTrainer>(stream, *candidate, settings, options);
-  });
+  return WithTorchStatus("preparing a candidate for training", candidate->device(),
+                         [&]() -> absl::StatusOr<std::unique_ptr<Trainer>> {
+                           const c10::InferenceMode normal_mode(false);
+                           const TrainStream stream(candidate->device());
+                           const TrainStream::Scope scope = stream.Enter();
+                           const SynchronizeAtEnd synchronize(stream);
+                           return std::make_unique<FlatTrainer>(stream, *candidate, settings, options);
+                         });
 }
 
 }  // namespace espalier

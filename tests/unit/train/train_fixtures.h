@@ -21,8 +21,9 @@ constexpr int kVocabulary = 53;
 
 // Layer 0 is narrower than the dense one with an uneven group, layer 1 has lost its attention unit, layer 2 both units.
 inline ModelConfig PrunedConfig() {
-  ModelConfig config = SmallConfig(/*num_layers=*/4, /*hidden_size=*/32, /*num_heads=*/4, /*num_kv_heads=*/2, /*head_size=*/8,
-                                   /*ffn_width=*/40, /*vocabulary_size=*/kVocabulary);
+  ModelConfig config =
+      SmallConfig(/*num_layers=*/4, /*hidden_size=*/32, /*num_heads=*/4, /*num_kv_heads=*/2, /*head_size=*/8,
+                  /*ffn_width=*/40, /*vocabulary_size=*/kVocabulary);
   config.layers[0] = {{0, 0, 1}, 2, 24};
   config.layers[1] = {{}, 0, 32};
   config.layers[2] = {{}, 0, 0};
@@ -54,8 +55,8 @@ inline TrainSettings CrossEntropySettings(double rate) {
 
 // Steps with a whole window, cut ones, and several pieces in one step: 24 + 10 + 14 + 24 + 9 + 1 + 48 + 6 + 18 tokens.
 inline std::vector<Step> MixedSteps() {
-  return {{{0, 0, 24}}, {{1, 0, 10}},           {{1, 10, 14}}, {{2, 0, 24}},           {{3, 0, 9}},
-          {{3, 9, 1}},  {{4, 0, 24}, {5, 0, 24}}, {{6, 0, 6}},   {{6, 6, 18}}};
+  return {{{0, 0, 24}}, {{1, 0, 10}}, {{1, 10, 14}}, {{2, 0, 24}}, {{3, 0, 9}}, {{3, 9, 1}}, {{4, 0, 24}, {5, 0, 24}},
+          {{6, 0, 6}},  {{6, 6, 18}}};
 }
 constexpr int64_t kMixedTokens = 154;
 
@@ -65,7 +66,8 @@ inline std::vector<Step> WholeWindowSteps(int64_t count, int64_t num_windows) {
   return steps;
 }
 
-inline std::unique_ptr<Trainer> MakeTrainer(LanguageModel& model, const TrainSettings& settings, const TrainerOptions& options) {
+inline std::unique_ptr<Trainer> MakeTrainer(LanguageModel& model, const TrainSettings& settings,
+                                            const TrainerOptions& options) {
   auto trainer = Trainer::Create(&model, settings, options);
   REQUIRE_OK(trainer);
   return *std::move(trainer);

@@ -108,7 +108,8 @@ TEST_CASE("Trainer: the loss falls, and the candidate itself holds the trained w
     CHECK(result.last_loss < 1.5);
     CHECK(trainer->num_parameters() == CountParameters(model.config));
     const torch::Tensor weights = WeightsOf(*trainer);
-    CHECK(LargestDifference(weights.narrow(0, 0, model.embedding_VD.numel()), model.embedding_VD.detach().reshape(-1)) == 0);
+    CHECK(LargestDifference(weights.narrow(0, 0, model.embedding_VD.numel()),
+                            model.embedding_VD.detach().reshape(-1)) == 0);
   }
 }
 
@@ -243,7 +244,8 @@ TEST_CASE("Trainer: what does not fit is refused") {
 }
 
 TEST_CASE("LayoutOf: as many rows as the tokens fill, in passes of at most the tokens asked for") {
-  const std::vector<Step> steps = {{{0, 0, 24}, {1, 0, 24}, {2, 0, 24}}, {{3, 0, 5}, {4, 0, 24}, {5, 0, 24}, {6, 0, 10}}};
+  const std::vector<Step> steps = {{{0, 0, 24}, {1, 0, 24}, {2, 0, 24}},
+                                   {{3, 0, 5}, {4, 0, 24}, {5, 0, 24}, {6, 0, 10}}};
   CHECK(LayoutOf(steps, 0) == StepLayout{1, 3, 24});
   CHECK(LayoutOf(steps, 48) == StepLayout{2, 2, 24});
   CHECK(LayoutOf(steps, 10) == StepLayout{3, 1, 24});

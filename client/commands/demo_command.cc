@@ -14,7 +14,9 @@
 #include "client/result/report_html.h"
 #include "client/run/interrupt.h"
 #include "client/run/run_job.h"
+#include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/wire/job_file.h"
 
 namespace espalier {
 namespace {
@@ -49,18 +51,35 @@ std::string FindPython(const fs::path& examples) {
   return ::access(bundled.c_str(), X_OK) == 0 ? bundled : "";
 }
 
-v1::JobSpec DemoSpec(const fs::path& examples) {
-  v1::JobSpec spec;
-  spec.set_display_name("demo");
+// A job that shows every part of the way within a minute or so on two cores.
+constexpr char kDemoJob[] = R"(
+display_name: "demo"
+evaluation_windows: 0
+sequence_length: 256
+target { share: 0.6 }
+ladder { head_granularity: HEAD attention_levels: 4 ffn_levels: 7 }
+seed: 7
+calibration_tokens: 16384
+additive_score_tokens: 2048
+phases {
+  name: "demo" generations: 3 offspring: 8 redraw_every: 4 same_kind_weight: 1 cross_kind_weight: 1
+  stages { survivors: 3 train_tokens: 0 score_tokens: 2048 }
+  stages { survivors: 1 train_tokens: 4096 score_tokens: 4096 }
+  train { loss: KL learning_rate: 5e-4 }
+}
+play_off { tokens: 8192 tokens_per_step: 1024 }
+play_off_score_tokens: 8192
+report_score_tokens: 4096
+recovery {
+  tokens: 32768 tokens_per_step: 1024
+  train { loss: KL learning_rate: 1e-3 warmup_steps: 5 cosine_to: 0.1 }
+}
+)";
+
+absl::StatusOr<v1::JobSpec> DemoSpec(const fs::path& examples) {
+  ESPALIER_ASSIGN_OR_RETURN(v1::JobSpec spec, wire::ParseJobFile(kDemoJob, "the demo's job"));
   spec.set_model_folder((examples / "tiny").string());
   spec.set_tokens_path((examples / "tiny-samples.npy").string());
-  spec.set_evaluation_windows(0);
-  spec.mutable_target()->set_share(0.6);
-  spec.mutable_ladder()->set_head_granularity(v1::HEAD);
-  spec.set_seed(7);
-  spec.set_calibration_tokens(32768);
-  spec.mutable_stop()->set_generations(3);
-  spec.mutable_recovery()->set_tokens(100000);
   return spec;
 }
 
@@ -92,7 +111,9 @@ int Demo(const DemoFlags& flags) {
               (*examples / "tiny").c_str());
   std::fflush(stdout);
   RunOptions options;
-  options.spec = DemoSpec(*examples);
+  const absl::StatusOr<v1::JobSpec> spec = DemoSpec(*examples);
+  if (!spec.ok()) return Fail(spec.status());
+  options.spec = *spec;
   options.output = flags.output;
   options.workers = flags.workers;
   const absl::StatusOr<RunReport> report = RunJob(options);

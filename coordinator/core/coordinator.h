@@ -162,6 +162,8 @@ class Coordinator {
   void TakeFromBanks(JobEntry& job, absl::Time now);
   void GrantLeases(absl::Time now);
   void Grant(const MatchResult& match, const std::vector<QueuedTask>& queue, absl::Time now);
+  absl::Status EnterLease(const AttemptRecord& attempt, const QueuedTask& queued, const std::string& reason,
+                          absl::Time now);
   void FinishIfDone(JobEntry& job, absl::Time now);
   absl::Status StoreResult(JobEntry& job, absl::Time now);
 

@@ -105,41 +105,44 @@ void Coordinator::Grant(const MatchResult& match, const std::vector<QueuedTask>&
     return;  // tried again at the next tick
   }
   for (size_t i = 0; i < attempts.size(); ++i) {
-    const AttemptRecord& attempt = attempts[i];
-    const QueuedTask& queued = queue[match.assignments[i].task];
-    JobEntry& job = *jobs_.at(attempt.token.job_id);
-    WorkerEntry& worker = *workers_.Find(attempt.worker_id);
-    if (job.record.numerics_class.empty()) {
-      JobUpdate update;
-      update.numerics_class = worker.description.numerics_class;
-      const absl::Status pinned = parts_.store->UpdateJob(job.record.job_id, update);
-      if (!pinned.ok()) {
-        NoteStoreError("a job's numerics class", pinned);
-        return;
-      }
-      job.record.numerics_class = worker.description.numerics_class;
-    }
-    job.granted[attempt.token.task_id][attempt.token.attempt] = {attempt.token.epoch, attempt.worker_id,
-                                                                 attempt.input_digest};
-    if (LayerOf(*queued.task) >= 0) worker.last_layer[RunOf(*queued.task)] = LayerOf(*queued.task);
-    Lease lease;
-    lease.token = attempt.token;
-    lease.worker_id = attempt.worker_id;
-    lease.input_digest = attempt.input_digest;
-    lease.granted_at = now;
-    lease.expires_at = now + parts_.options.lease_duration;
-    leases_.Grant(std::move(lease));
-    notices_.workers.insert(attempt.worker_id);
-    notices_.jobs.insert(attempt.token.job_id);
-    ++job.version;
-    parts_.observer->OnLeaseGranted(attempt.token, attempt.worker_id, queued.task->kind(), match.assignments[i].reason,
-                                    now - queued.wanted_since);
+    const absl::Status entered = EnterLease(attempts[i], queue[match.assignments[i].task], match.assignments[i].reason, now);
+    if (entered.ok()) continue;
+    NoteStoreError("a job's numerics class", entered);
+    return;
   }
   for (auto& [id, job] : jobs_) {
     if (job->record.state != JobState::kQueued || leases_.OfJob(id).empty()) continue;
     const absl::Status running = ChangeState(*job, JobState::kRunning, "", now);
     if (!running.ok()) NoteStoreError("a running job", running);
   }
+}
+
+absl::Status Coordinator::EnterLease(const AttemptRecord& attempt, const QueuedTask& queued, const std::string& reason,
+                                     absl::Time now) {
+  JobEntry& job = *jobs_.at(attempt.token.job_id);
+  WorkerEntry& worker = *workers_.Find(attempt.worker_id);
+  if (job.record.numerics_class.empty()) {
+    JobUpdate update;
+    update.numerics_class = worker.description.numerics_class;
+    ESPALIER_RETURN_IF_ERROR(parts_.store->UpdateJob(job.record.job_id, update));
+    job.record.numerics_class = worker.description.numerics_class;
+  }
+  job.granted[attempt.token.task_id][attempt.token.attempt] = {attempt.token.epoch, attempt.worker_id,
+                                                               attempt.input_digest};
+  if (LayerOf(*queued.task) >= 0) worker.last_layer[RunOf(*queued.task)] = LayerOf(*queued.task);
+  Lease lease;
+  lease.token = attempt.token;
+  lease.worker_id = attempt.worker_id;
+  lease.input_digest = attempt.input_digest;
+  lease.granted_at = now;
+  lease.expires_at = now + parts_.options.lease_duration;
+  leases_.Grant(std::move(lease));
+  notices_.workers.insert(attempt.worker_id);
+  notices_.jobs.insert(attempt.token.job_id);
+  ++job.version;
+  parts_.observer->OnLeaseGranted(attempt.token, attempt.worker_id, queued.task->kind(), reason,
+                                  now - queued.wanted_since);
+  return absl::OkStatus();
 }
 
 absl::Status Coordinator::StoreResult(JobEntry& job, absl::Time now) {

@@ -191,7 +191,8 @@ std::optional<Verdict> Coordinator::JudgeFailure(JobEntry& job, const std::strin
   if (is_input_wrong || (is_last && failure.status.code() == absl::StatusCode::kFailedPrecondition)) {
     // An evaluation that is given up counts as infeasible; wrong files must not look like that.
     const absl::Status status =
-        ChangeState(job, JobState::kFailed, absl::StrCat("task ", token.task_id, " on worker ", worker_id, ": ", reason), now);
+        ChangeState(job, JobState::kFailed,
+                    absl::StrCat("task ", token.task_id, " on worker ", worker_id, ": ", reason), now);
     if (!status.ok()) NoteStoreError("a failed job", status);
     return MakeVerdict(token, Decision::kNoted, "the job has failed");
   }

@@ -27,8 +27,8 @@ absl::Status Coordinator::CheckRequest(const SynchronizeRequest& request) const 
   if (request.departure == Departure::kDied) return absl::OkStatus();
   if (request.description.protocol_version != kWorkerProtocolVersion) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "this worker speaks version ", request.description.protocol_version, " of the worker protocol, the coordinator needs ",
-        kWorkerProtocolVersion, "; install the worker of the coordinator's release"));
+        "this worker speaks version ", request.description.protocol_version, " of the worker protocol, the coordinator ",
+        "needs ", kWorkerProtocolVersion, "; install the worker of the coordinator's release"));
   }
   return absl::OkStatus();
 }

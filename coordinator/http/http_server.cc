@@ -91,7 +91,8 @@ class HttpServerImpl final : public HttpServer {
           absl::StrCat("--http: ", what, " ", options.host, ":", options.port, ": ", error.message()));
     };
     beast::error_code error;
-    const asio::ip::address address = asio::ip::make_address(options.host == "localhost" ? "127.0.0.1" : options.host, error);
+    const std::string host = options.host == "localhost" ? "127.0.0.1" : options.host;
+    const asio::ip::address address = asio::ip::make_address(host, error);
     if (error) return fail("no IP address:", error);
     const tcp::endpoint endpoint(address, static_cast<uint16_t>(options.port));
     acceptor_.open(endpoint.protocol(), error);

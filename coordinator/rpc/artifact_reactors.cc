@@ -56,7 +56,7 @@ class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactRespon
     absl::StatusOr<std::string> piece = std::string();
     if (length > 0) piece = artifacts_->GetRange(digest_, offset_, length);
     if (!piece.ok()) return Finish(ToGrpc(piece.status()));
-    if (piece->empty() && length > 0) return Finish(grpc::Status(grpc::StatusCode::DATA_LOSS, "the artifact became shorter"));
+    if (piece->empty() && length > 0) return Finish(ToGrpc(absl::DataLossError("the artifact became shorter")));
     offset_ += static_cast<int64_t>(piece->size());
     message_.set_data(*std::move(piece));
     message_.set_total_bytes(has_written_ ? 0 : total_);
@@ -122,7 +122,8 @@ class UploadReactor final : public grpc::ServerReadReactor<v1::UploadArtifactReq
     }
     bytes_ += static_cast<int64_t>(message_.data().size());
     if (bytes_ > limits_.max_bytes) {
-      return absl::ResourceExhaustedError(absl::StrCat("the upload is larger than the limit of ", limits_.max_bytes, " bytes"));
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the upload is larger than the limit of ", limits_.max_bytes, " bytes"));
     }
     const std::string& data = message_.data();
     for (size_t at = 0; at < data.size();) {

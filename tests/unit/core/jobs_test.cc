@@ -165,7 +165,8 @@ TEST_CASE("Job: a damaged bank layer is built again and the search goes on", "[c
     worker.Call(service);
   }
   REQUIRE(worker.held.size() == 1);
-  worker.finished.push_back({worker.held.begin()->first, TaskFailure{absl::DataLossError("a byte differs"), Sha256Hex("layer 2")}});
+  const TaskFailure damage{absl::DataLossError("a byte differs"), Sha256Hex("layer 2")};
+  worker.finished.push_back({worker.held.begin()->first, damage});
   worker.held.clear();
   worker.Call(service);
   REQUIRE(worker.held.size() == 1);

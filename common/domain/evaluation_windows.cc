@@ -17,7 +17,8 @@ absl::StatusOr<std::vector<int64_t>> EvaluationWindows(int64_t num_tokens, int s
   const int64_t num_windows = num_tokens / sequence_length;
   if (num_windows == 0) {
     return absl::InvalidArgumentError(absl::StrCat("the evaluation tokens are too few: ", num_tokens,
-                                                   " tokens, one window of the sequence length needs ", sequence_length));
+                                                   " tokens, one window of the sequence length needs ",
+                                                   sequence_length));
   }
   const int64_t count = wanted == 0 ? num_windows : std::min(wanted, num_windows);
   std::vector<int64_t> windows;

@@ -1,5 +1,5 @@
-// Scores one unit at every level, alone in the dense model. Layers before the unit's are the dense ones, so their hidden
-// states are computed once for all units and levels and carried from task to task.
+// Scores one unit at every level, alone in the dense model. Layers before the unit's are the dense ones, so their
+// hidden states are computed once for all units and levels and carried from task to task.
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -12,11 +12,13 @@
 namespace espalier {
 namespace {
 
-// Stands for a level whose outputs are not finite: worse than anything that can be measured, and still a number to add up.
+// Stands for a level whose outputs are not finite: worse than anything that can be measured, and still a number to add
+// up.
 constexpr double kUnusableFitness = 1e6;
 
 // The dense hidden states that enter the layer, advanced from where the last task left them.
-absl::StatusOr<torch::Tensor> StatesEntering(TaskRun& run, const AdditiveUnitTask& task, const TeacherStates& teacher, int layer) {
+absl::StatusOr<torch::Tensor> StatesEntering(TaskRun& run, const AdditiveUnitTask& task, const TeacherStates& teacher,
+                                             int layer) {
   EnteringStates& entering = run.parts.entering;
   const std::string key = run.CacheKey(absl::StrCat(ToText(task.score), "/", task.score_windows));
   std::lock_guard lock(entering.mutex);
@@ -38,7 +40,8 @@ absl::StatusOr<torch::Tensor> StatesEntering(TaskRun& run, const AdditiveUnitTas
 absl::StatusOr<AdditiveUnitOutcome> RunAdditiveUnit(TaskRun& run, const AdditiveUnitTask& task) {
   const std::vector<UnitLadder>& units = run.context.ladder.units;
   if (task.unit < 0 || task.unit >= static_cast<int>(units.size())) {
-    return absl::InvalidArgumentError(absl::StrCat("unit ", task.unit, " is not on the ladder of ", units.size(), " units"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("unit ", task.unit, " is not on the ladder of ", units.size(), " units"));
   }
   const Stopwatch stopwatch;
   const UnitLadder& unit = units[task.unit];

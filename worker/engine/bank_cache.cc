@@ -36,7 +36,8 @@ absl::StatusOr<std::shared_ptr<const ResidentBank>> BankCache::Get(const BankRef
                                                                    const std::string& model_digest,
                                                                    const ModelConfig& dense, const Ladder& ladder) {
   ESPALIER_RETURN_IF_ERROR(CheckReference(reference, dense));
-  const std::string key = absl::StrCat(model_digest, "/", absl::StrJoin(reference.layer_digests, ","), "/", LadderDigest(ladder));
+  const std::string key =
+      absl::StrCat(model_digest, "/", absl::StrJoin(reference.layer_digests, ","), "/", LadderDigest(ladder));
   return banks_.Get(key, [&]() -> absl::StatusOr<ByteCache<ResidentBank>::Made> {
     std::vector<LayerBank> layers;
     int64_t bytes = 0;
@@ -45,7 +46,8 @@ absl::StatusOr<std::shared_ptr<const ResidentBank>> BankCache::Get(const BankRef
       bytes += bank.Bytes();
       layers.push_back(std::move(bank));
     }
-    ESPALIER_ASSIGN_OR_RETURN(ResidentBank resident, ResidentBank::Create(dense, std::move(layers), device_, device_bytes_));
+    ESPALIER_ASSIGN_OR_RETURN(ResidentBank resident,
+                              ResidentBank::Create(dense, std::move(layers), device_, device_bytes_));
     return ByteCache<ResidentBank>::Made{std::make_shared<const ResidentBank>(std::move(resident)), bytes};
   });
 }

@@ -15,13 +15,15 @@ namespace espalier {
 // Thread-safe.
 class BankCache {
  public:
-  // Of a bank at most `device_bytes` lie on the device, the rest in host memory; banks beyond `total_bytes` are forgotten.
+  // Of a bank at most `device_bytes` lie on the device, the rest in host memory; banks beyond `total_bytes` are
+  // forgotten.
   BankCache(ArtifactStore* artifacts, torch::Device device, int64_t device_bytes, int64_t total_bytes);
 
   // The whole bank. kDataLoss names the digest of an artifact that is damaged or gone; kInvalidArgument when the
   // reference does not name one artifact a layer.
-  absl::StatusOr<std::shared_ptr<const ResidentBank>> Get(const BankReference& reference, const std::string& model_digest,
-                                                          const ModelConfig& dense, const Ladder& ladder);
+  absl::StatusOr<std::shared_ptr<const ResidentBank>> Get(const BankReference& reference,
+                                                          const std::string& model_digest, const ModelConfig& dense,
+                                                          const Ladder& ladder);
 
   // One layer, on the device.
   absl::StatusOr<std::shared_ptr<const LayerBank>> GetLayer(const BankReference& reference, int layer,

@@ -1,5 +1,5 @@
-// Builds one layer of the level bank. The dense model runs over the calibration tokens once for all layers that this worker
-// builds: the pass waits between tasks at the door of the next layer.
+// Builds one layer of the level bank. The dense model runs over the calibration tokens once for all layers that this
+// worker builds: the pass waits between tasks at the door of the next layer.
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,9 +10,11 @@
 namespace espalier {
 namespace {
 
-absl::StatusOr<std::unique_ptr<CalibrationPass>> OpenPass(TaskRun& run, const BankLayerTask& task, const std::string& key) {
+absl::StatusOr<std::unique_ptr<CalibrationPass>> OpenPass(TaskRun& run, const BankLayerTask& task,
+                                                          const std::string& key) {
   if (auto pass = run.parts.passes.Take(key, task.layer); pass != nullptr) return pass;
-  ESPALIER_ASSIGN_OR_RETURN(const std::vector<int64_t> windows, run.Windows(task.calibration, task.calibration_windows));
+  ESPALIER_ASSIGN_OR_RETURN(const std::vector<int64_t> windows,
+                            run.Windows(task.calibration, task.calibration_windows));
   CalibrationOptions options;
   options.hidden_memory_bytes = run.parts.memory.calibration;
   return CalibrationPass::Create(run.dense, run.tokens->Rows(windows).cpu(), options);
@@ -28,8 +30,8 @@ std::vector<double> Errors(const UnitBank& unit) {
 
 absl::StatusOr<BankLayerOutcome> RunBankLayer(TaskRun& run, const BankLayerTask& task) {
   if (task.layer < 0 || task.layer >= run.dense->config.num_layers) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("layer ", task.layer, " is not in the model, which has ", run.dense->config.num_layers, " layers"));
+    return absl::InvalidArgumentError(absl::StrCat("layer ", task.layer, " is not in the model, which has ",
+                                                   run.dense->config.num_layers, " layers"));
   }
   const Stopwatch stopwatch;
   std::string step;

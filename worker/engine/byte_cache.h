@@ -1,5 +1,5 @@
-// Values that several tasks share and that can be made again: kept up to a number of bytes, the one used longest ago goes
-// first.
+// Values that several tasks share and that can be made again: kept up to a number of bytes, the one used longest ago
+// goes first.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 
 namespace espalier {
 
-// Thread-safe. The lock is held while a value is made: a second task that wants the same waits instead of making it too.
+// Thread-safe. The lock is held while a value is made: a second task that wants the same waits instead of making it
+// too.
 template <typename T>
 class ByteCache {
  public:
@@ -26,7 +27,8 @@ class ByteCache {
   explicit ByteCache(int64_t budget_bytes) : budget_bytes_(budget_bytes) {}
 
   // The value of the key, made when it is not held. A value larger than the budget is handed out and not kept.
-  absl::StatusOr<std::shared_ptr<const T>> Get(const std::string& key, const std::function<absl::StatusOr<Made>()>& make) {
+  absl::StatusOr<std::shared_ptr<const T>> Get(const std::string& key,
+                                               const std::function<absl::StatusOr<Made>()>& make) {
     std::lock_guard lock(mutex_);
     for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
       if (entry->first != key) continue;

@@ -35,11 +35,13 @@ absl::Status CheckMask(const Ladder& ladder, const Mask& mask, const std::string
 
 absl::StatusOr<std::unique_ptr<LanguageModel>> AssembleMask(TaskRun& run, const BankReference& bank, const Mask& mask) {
   const ModelConfig& config = run.dense->config;
-  ESPALIER_ASSIGN_OR_RETURN(const auto resident, run.parts.banks.Get(bank, run.model_digest, config, run.context.ladder));
+  ESPALIER_ASSIGN_OR_RETURN(const auto resident,
+                            run.parts.banks.Get(bank, run.model_digest, config, run.context.ladder));
   const std::vector<LayerLevels> levels = LevelsByLayer(config, run.context.ladder, mask);
   std::vector<LayerPieces> pieces;
   for (int layer = 0; layer < config.num_layers; ++layer) {
-    ESPALIER_ASSIGN_OR_RETURN(LayerPieces of_layer, resident->PiecesAt(layer, levels[layer].attention, levels[layer].ffn));
+    ESPALIER_ASSIGN_OR_RETURN(LayerPieces of_layer,
+                              resident->PiecesAt(layer, levels[layer].attention, levels[layer].ffn));
     pieces.push_back(std::move(of_layer));
   }
   ESPALIER_ASSIGN_OR_RETURN(LanguageModel model, Assemble(*run.dense, pieces));
@@ -48,7 +50,8 @@ absl::StatusOr<std::unique_ptr<LanguageModel>> AssembleMask(TaskRun& run, const 
 
 absl::StatusOr<std::vector<KeptUnit>> KeptUnits(TaskRun& run, const BankReference& bank, const Mask& mask) {
   const Ladder& ladder = run.context.ladder;
-  ESPALIER_ASSIGN_OR_RETURN(const auto resident, run.parts.banks.Get(bank, run.model_digest, run.dense->config, ladder));
+  ESPALIER_ASSIGN_OR_RETURN(const auto resident,
+                            run.parts.banks.Get(bank, run.model_digest, run.dense->config, ladder));
   std::vector<KeptUnit> kept;
   for (size_t index = 0; index < ladder.units.size(); ++index) {
     const UnitLadder& unit = ladder.units[index];

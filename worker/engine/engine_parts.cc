@@ -32,7 +32,8 @@ MemoryPlan PlanMemory(torch::Device device, const EngineOptions& options) {
     plan.calibration = Share(plan.total, 20);
     plan.live_states = Share(plan.total, 25);
   } else {
-    // Whether a stream's hidden states are cached decides the last bits of a loss, so on CPUs it is the same everywhere.
+    // Whether a stream's hidden states are cached decides the last bits of a loss, so on CPUs it is the same
+    // everywhere.
     plan.models = machine / 4;
     plan.bank_on_device = plan.banks;
     plan.teachers = kGiB;
@@ -105,7 +106,8 @@ void EngineParts::EmptyDevice() {
 }
 
 absl::StatusOr<std::vector<int64_t>> TaskRun::Windows(const WindowKey& key, int64_t count) const {
-  if (count <= 0) return absl::InvalidArgumentError(absl::StrCat("a task reads ", count, " ", Name(key.pool), " windows"));
+  if (count <= 0)
+    return absl::InvalidArgumentError(absl::StrCat("a task reads ", count, " ", Name(key.pool), " windows"));
   return SelectWindows(key, tokens->num_windows, count, /*repeat=*/false);
 }
 
@@ -128,14 +130,13 @@ ScoreProgress TaskRun::score_progress() const {
 
 absl::StatusOr<std::shared_ptr<const TeacherStates>> TaskRun::Teacher(const WindowKey& key, int64_t count) const {
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<int64_t> windows, Windows(key, count));
-  return parts.teachers.Get(CacheKey(absl::StrCat(ToText(key), "/", count)),
-                            [&]() -> absl::StatusOr<ByteCache<TeacherStates>::Made> {
-                              ESPALIER_ASSIGN_OR_RETURN(TeacherStates states, MakeTeacherStates(*dense, tokens->Rows(windows),
-                                                                                                batching(), score_progress()));
-                              const int64_t bytes = states.bytes();
-                              return ByteCache<TeacherStates>::Made{
-                                  std::make_shared<const TeacherStates>(std::move(states)), bytes};
-                            });
+  return parts.teachers.Get(
+      CacheKey(absl::StrCat(ToText(key), "/", count)), [&]() -> absl::StatusOr<ByteCache<TeacherStates>::Made> {
+        ESPALIER_ASSIGN_OR_RETURN(TeacherStates states,
+                                  MakeTeacherStates(*dense, tokens->Rows(windows), batching(), score_progress()));
+        const int64_t bytes = states.bytes();
+        return ByteCache<TeacherStates>::Made{std::make_shared<const TeacherStates>(std::move(states)), bytes};
+      });
 }
 
 absl::StatusOr<TaskRun> OpenTask(EngineParts& parts, const std::string& job_id, const JobContext& context,
@@ -148,11 +149,13 @@ absl::StatusOr<TaskRun> OpenTask(EngineParts& parts, const std::string& job_id, 
   ESPALIER_RETURN_IF_ERROR(CheckSequenceLength(dense.model->config, context.sequence_length));
   for (const UnitLadder& unit : context.ladder.units) {
     if (unit.unit.layer >= 0 && unit.unit.layer < dense.model->config.num_layers && !unit.removed.empty()) continue;
-    return absl::InvalidArgumentError(absl::StrCat("the ladder's unit ", Name(unit.unit), " is not in the model, which has ",
-                                                   dense.model->config.num_layers, " layers"));
+    return absl::InvalidArgumentError(absl::StrCat("the ladder's unit ", Name(unit.unit),
+                                                   " is not in the model, which has ", dense.model->config.num_layers,
+                                                   " layers"));
   }
-  ESPALIER_ASSIGN_OR_RETURN(auto tokens, parts.tokens.Get(context.tokens_path, context.tokens_digest, context.sequence_length,
-                                                          dense.model->config.vocabulary_size));
+  ESPALIER_ASSIGN_OR_RETURN(auto tokens,
+                            parts.tokens.Get(context.tokens_path, context.tokens_digest, context.sequence_length,
+                                             dense.model->config.vocabulary_size));
   return TaskRun{parts, job_id, context, progress, dense.model, dense.digest, std::move(tokens)};
 }
 

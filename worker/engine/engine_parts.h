@@ -25,19 +25,19 @@
 
 namespace espalier {
 
-// How the device's memory is shared out. Constant for a kind of device (and its size), so that what depends on it, such as
-// whether hidden states are cached, is the same on equal workers.
+// How the device's memory is shared out. Constant for a kind of device (and its size), so that what depends on it, such
+// as whether hidden states are cached, is the same on equal workers.
 struct MemoryPlan {
-  int64_t models = 0;         // dense models
+  int64_t models = 0;  // dense models
   int64_t bank_on_device = 0;
-  int64_t banks = 0;          // of all banks, wherever they lie
-  int64_t teachers = 0;       // hidden states of score windows
-  int64_t streams = 0;        // hidden states of training streams
-  int64_t calibration = 0;    // hidden states of a calibration pass
+  int64_t banks = 0;        // of all banks, wherever they lie
+  int64_t teachers = 0;     // hidden states of score windows
+  int64_t streams = 0;      // hidden states of training streams
+  int64_t calibration = 0;  // hidden states of a calibration pass
   int64_t live_states = 0;
   int64_t host_states = 0;
   int64_t disk_states = 0;
-  int64_t total = 0;          // of the device
+  int64_t total = 0;  // of the device
 };
 MemoryPlan PlanMemory(torch::Device device, const EngineOptions& options);
 

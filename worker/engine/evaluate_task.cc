@@ -24,7 +24,8 @@ absl::Status CheckEvaluate(const TaskRun& run, const EvaluateTask& task) {
         absl::StrCat("the training stream's range [", task.stream.begin, ", ", task.stream.end, ") is none"));
   }
   if (task.stream.end > 0 && task.tokens_per_step < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("tokens_per_step is ", task.tokens_per_step, "; at least 1 is needed"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("tokens_per_step is ", task.tokens_per_step, "; at least 1 is needed"));
   }
   return absl::OkStatus();
 }
@@ -80,7 +81,9 @@ absl::StatusOr<Measurement> RunEvaluate(TaskRun& run, const EvaluateTask& task) 
   if (measurement.feasible && candidate.trainer != nullptr) {
     // A state that was only looked at stays under its own name.
     const bool is_unchanged = task.stream.begin == task.stream.end;
-    const std::optional<StateKey>& name = task.retain.has_value() ? task.retain : is_unchanged ? task.resume : task.retain;
+    const std::optional<StateKey>& name = task.retain.has_value() ? task.retain
+                                          : is_unchanged          ? task.resume
+                                                                  : task.retain;
     if (name.has_value()) {
       if (!is_unchanged) ESPALIER_RETURN_IF_ERROR(candidate.trainer->RoundAsRetained(task.continue_state));
       run.parts.states.Retain(*name, task.continue_state, std::move(candidate));

@@ -28,7 +28,8 @@ class ScratchFolder {
   static absl::StatusOr<std::unique_ptr<ScratchFolder>> Make() {
     std::error_code error;
     std::string pattern = (std::filesystem::temp_directory_path(error) / "espalier-proof-XXXXXX").string();
-    if (error) return absl::UnavailableError(absl::StrCat("no temporary folder for the export's proof: ", error.message()));
+    if (error)
+      return absl::UnavailableError(absl::StrCat("no temporary folder for the export's proof: ", error.message()));
     if (::mkdtemp(pattern.data()) == nullptr) return ErrnoStatus("cannot make a temporary folder", pattern);
     auto folder = std::make_unique<ScratchFolder>();
     folder->path_ = pattern;
@@ -63,10 +64,11 @@ std::vector<std::pair<std::string, torch::Tensor>> StoredTensors(const LanguageM
 }
 
 absl::StatusOr<std::vector<checkpoint::ExportFile>> MakeFiles(
-    const TaskRun& run, const LanguageModel& candidate, const std::vector<std::pair<std::string, torch::Tensor>>& stored,
-    const std::string& provenance_json) {
+    const TaskRun& run, const LanguageModel& candidate,
+    const std::vector<std::pair<std::string, torch::Tensor>>& stored, const std::string& provenance_json) {
   checkpoint::ExportInput input;
-  ESPALIER_ASSIGN_OR_RETURN(input.dense_config_json, ReadFile(run.context.model_folder + "/config.json", kMostConfigBytes));
+  ESPALIER_ASSIGN_OR_RETURN(input.dense_config_json,
+                            ReadFile(run.context.model_folder + "/config.json", kMostConfigBytes));
   ESPALIER_ASSIGN_OR_RETURN(input.copied_files, checkpoint::ReadCopiedFiles(run.context.model_folder));
   input.dense = run.dense->config;
   input.candidate = candidate.config;
@@ -115,8 +117,8 @@ absl::StatusOr<ExportProof> Prove(TaskRun& run, const LanguageModel& candidate, 
 
 }  // namespace
 
-absl::StatusOr<ExportProof> ExportModel(TaskRun& run, const LanguageModel& candidate, const std::string& provenance_json,
-                                        std::vector<ExportedFile>& files) {
+absl::StatusOr<ExportProof> ExportModel(TaskRun& run, const LanguageModel& candidate,
+                                        const std::string& provenance_json, std::vector<ExportedFile>& files) {
   run.progress.Begin("export", 0);
   ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<ScratchFolder> folder, ScratchFolder::Make());
   {

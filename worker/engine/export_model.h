@@ -1,5 +1,5 @@
-// The export of a candidate and its proof: the files go to the artifacts, and a folder of the same bytes is read back by the
-// code that reads any checkpoint and compared with the candidate.
+// The export of a candidate and its proof: the files go to the artifacts, and a folder of the same bytes is read back
+// by the code that reads any checkpoint and compared with the candidate.
 #pragma once
 
 #include <string>
@@ -18,9 +18,9 @@ struct ExportProof {
   double perplexity = 0;            // of the folder read back
 };
 
-// Stores the files of the candidate in the checkpoint's number format and proves them. kInternal when the folder read back
-// differs from the candidate by more than kMostLogitDifference; nothing but artifacts is left behind.
-absl::StatusOr<ExportProof> ExportModel(TaskRun& run, const LanguageModel& candidate, const std::string& provenance_json,
-                                        std::vector<ExportedFile>& files);
+// Stores the files of the candidate in the checkpoint's number format and proves them. kInternal when the folder read
+// back differs from the candidate by more than kMostLogitDifference; nothing but artifacts is left behind.
+absl::StatusOr<ExportProof> ExportModel(TaskRun& run, const LanguageModel& candidate,
+                                        const std::string& provenance_json, std::vector<ExportedFile>& files);
 
 }  // namespace espalier

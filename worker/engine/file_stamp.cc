@@ -41,7 +41,8 @@ absl::StatusOr<std::string> FolderStamp(const std::string& folder) {
   return stamp;
 }
 
-absl::StatusOr<std::string> DigestCache::Get(const std::string& path, const std::string& stamp, const Compute& compute) {
+absl::StatusOr<std::string> DigestCache::Get(const std::string& path, const std::string& stamp,
+                                             const Compute& compute) {
   {
     std::lock_guard lock(mutex_);
     const auto found = by_path_.find(path);

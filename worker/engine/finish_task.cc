@@ -22,16 +22,17 @@ absl::StatusOr<TrainState> StartState(TaskRun& run, const FinishTask& task, Meas
   std::optional<TrainState> state = run.parts.states.Copy(*task.start);
   if (!state.has_value()) {
     if (!task.start_evaluation.has_value()) {
-      return absl::FailedPreconditionError(absl::StrCat("the trained state of mask ", task.start->mask_digest, " at position ",
-                                                        task.start->position, " of ", task.start->stream,
-                                                        " is gone, and the task does not say how it was reached"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("the trained state of mask ", task.start->mask_digest, " at position ", task.start->position,
+                       " of ", task.start->stream, " is gone, and the task does not say how it was reached"));
     }
     EvaluateTask replay = *task.start_evaluation;
     replay.stream.begin = replay.stream.end;  // all of it is a replay
     replay.resume.reset();
     ESPALIER_ASSIGN_OR_RETURN(const TrainedCandidate trained, TrainCandidate(run, replay, measurement));
     if (trained.trainer == nullptr || !measurement.feasible) {
-      return absl::FailedPreconditionError("the winner's training could not be repeated: " + measurement.infeasible_reason);
+      return absl::FailedPreconditionError("the winner's training could not be repeated: " +
+                                           measurement.infeasible_reason);
     }
     ESPALIER_ASSIGN_OR_RETURN(state, trained.trainer->Save(replay.continue_state));
   }
@@ -64,8 +65,8 @@ absl::StatusOr<TrainedCandidate> MakeFinalCandidate(TaskRun& run, const FinishTa
   if (!measurement.feasible) {
     DropRecoveryCheckpoint(run, task);
     return absl::FailedPreconditionError(absl::StrCat("the recovery failed: ", measurement.infeasible_reason,
-                                                      "; a lower learning rate than ", task.recovery.train.learning_rate,
-                                                      " may help"));
+                                                      "; a lower learning rate than ",
+                                                      task.recovery.train.learning_rate, " may help"));
   }
   return candidate;
 }
@@ -75,7 +76,8 @@ absl::StatusOr<TrainedCandidate> MakeFinalCandidate(TaskRun& run, const FinishTa
 absl::StatusOr<FinishOutcome> RunFinish(TaskRun& run, const FinishTask& task) {
   ESPALIER_RETURN_IF_ERROR(CheckMask(run.context.ladder, task.mask, task.mask_digest));
   if (task.recovery.tokens > 0 && task.recovery.tokens_per_step < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("the recovery's tokens_per_step is ", task.recovery.tokens_per_step));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the recovery's tokens_per_step is ", task.recovery.tokens_per_step));
   }
   ResetPeakDeviceBytes(run.parts.device);
   FinishOutcome outcome;

@@ -1,5 +1,5 @@
-// Dense models on the device: each loaded once and shared by all tasks that name it, checked against the digest that the
-// coordinator computed, so that no result ever comes from other weights than the job's.
+// Dense models on the device: each loaded once and shared by all tasks that name it, checked against the digest that
+// the coordinator computed, so that no result ever comes from other weights than the job's.
 #pragma once
 
 #include <list>
@@ -43,7 +43,7 @@ class ModelCache {
   const torch::ScalarType dtype_;
   const int64_t budget_bytes_;
   DigestCache digests_;
-  std::mutex mutex_;  // held while loading: the second task waits instead of loading the same model beside it
+  std::mutex mutex_;          // held while loading: the second task waits instead of loading the same model beside it
   std::list<Entry> entries_;  // latest first
 };
 

@@ -14,7 +14,8 @@ torch::ScalarType ScalarTypeOf(NumberFormat format) {
 LanguageModel RoundedCopy(const LanguageModel& model, NumberFormat format, torch::ScalarType dtype) {
   const torch::ScalarType stored = ScalarTypeOf(format);
   const auto rounded = [&](const torch::Tensor& tensor) {
-    return tensor.defined() ? tensor.detach().to(stored).to(dtype, /*non_blocking=*/false, /*copy=*/true) : torch::Tensor();
+    return tensor.defined() ? tensor.detach().to(stored).to(dtype, /*non_blocking=*/false, /*copy=*/true)
+                            : torch::Tensor();
   };
   LanguageModel copy;
   copy.config = model.config;

@@ -1,4 +1,5 @@
-// A candidate is measured as it will be stored: its trained weights are rounded to the checkpoint's number format first.
+// A candidate is measured as it will be stored: its trained weights are rounded to the checkpoint's number format
+// first.
 #pragma once
 
 #include "common/domain/model_config.h"
@@ -8,8 +9,8 @@ namespace espalier {
 
 torch::ScalarType ScalarTypeOf(NumberFormat format);
 
-// A model that shares nothing with `model`: every weight rounded to `format`, then held as `dtype` on the same device. Tied
-// embeddings stay tied; fused projections are laid out singly.
+// A model that shares nothing with `model`: every weight rounded to `format`, then held as `dtype` on the same device.
+// Tied embeddings stay tied; fused projections are laid out singly.
 LanguageModel RoundedCopy(const LanguageModel& model, NumberFormat format, torch::ScalarType dtype);
 
 }  // namespace espalier

@@ -38,8 +38,8 @@ absl::StatusOr<EvaluateFolderResult> EvaluateOn(torch::Device device, const Eval
   EvaluateFolderResult result;
   ESPALIER_ASSIGN_OR_RETURN(result.sequence_length, SequenceLengthOf(request, folder->config()));
   TokenCache cache(device);
-  ESPALIER_ASSIGN_OR_RETURN(const auto tokens, cache.Get(request.tokens_path, "", result.sequence_length,
-                                                         folder->config().vocabulary_size));
+  ESPALIER_ASSIGN_OR_RETURN(
+      const auto tokens, cache.Get(request.tokens_path, "", result.sequence_length, folder->config().vocabulary_size));
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<int64_t> windows,
                             EvaluationWindows(tokens->num_tokens, result.sequence_length, request.windows));
   const torch::ScalarType dtype = device.is_cuda() ? torch::kBFloat16 : torch::kFloat32;
@@ -63,10 +63,11 @@ absl::StatusOr<EvaluateFolderResult> EvaluateOn(torch::Device device, const Eval
 
 }  // namespace
 
-absl::StatusOr<EvaluateFolderResult> EvaluateFolder(const EvaluateFolderRequest& request, const ProgressFunction& progress,
-                                                    std::stop_token stop) {
+absl::StatusOr<EvaluateFolderResult> EvaluateFolder(const EvaluateFolderRequest& request,
+                                                    const ProgressFunction& progress, std::stop_token stop) {
   if (request.threads < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("the number of threads is ", request.threads, "; at least 1 is needed"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the number of threads is ", request.threads, "; at least 1 is needed"));
   }
   InitTorch();
   torch::Device device = torch::kCPU;

@@ -1,5 +1,5 @@
-// What the worker binary does without a coordinator: the commands that the CLI starts as one-shot processes. No LibTorch
-// types here.
+// What the worker binary does without a coordinator: the commands that the CLI starts as one-shot processes. No
+// LibTorch types here.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +34,8 @@ struct EvaluateFolderResult {
 
 // The same function that proves exports: weights in fp32 on the CPU, in bf16 on CUDA. kInvalidArgument and
 // kFailedPrecondition name the file, tensor or value at fault; kCancelled when stopped.
-absl::StatusOr<EvaluateFolderResult> EvaluateFolder(const EvaluateFolderRequest& request, const ProgressFunction& progress,
-                                                    std::stop_token stop);
+absl::StatusOr<EvaluateFolderResult> EvaluateFolder(const EvaluateFolderRequest& request,
+                                                    const ProgressFunction& progress, std::stop_token stop);
 
 struct ExportMaskRequest {
   EngineOptions engine;

@@ -18,9 +18,9 @@ absl::StatusOr<EvaluationSet> OpenEvaluation(TaskRun& run) {
   const JobContext& context = run.context;
   EvaluationSet set;
   if (!context.evaluation_path.empty()) {
-    ESPALIER_ASSIGN_OR_RETURN(set.tokens,
-                              run.parts.tokens.Get(context.evaluation_path, context.evaluation_digest, context.sequence_length,
-                                                   run.dense->config.vocabulary_size));
+    ESPALIER_ASSIGN_OR_RETURN(
+        set.tokens, run.parts.tokens.Get(context.evaluation_path, context.evaluation_digest, context.sequence_length,
+                                         run.dense->config.vocabulary_size));
     ESPALIER_ASSIGN_OR_RETURN(
         set.windows, EvaluationWindows(set.tokens->num_tokens, context.sequence_length, context.evaluation_windows));
     return set;
@@ -44,13 +44,14 @@ absl::StatusOr<ScoreResult> LossOverWindows(const LanguageModel& model, const To
 
 absl::StatusOr<double> EvaluationPerplexity(TaskRun& run, const LanguageModel& model) {
   ESPALIER_ASSIGN_OR_RETURN(const EvaluationSet set, OpenEvaluation(run));
-  ESPALIER_ASSIGN_OR_RETURN(const ScoreResult score, LossOverWindows(model, *set.tokens, set.windows, run.score_progress()));
+  ESPALIER_ASSIGN_OR_RETURN(const ScoreResult score,
+                            LossOverWindows(model, *set.tokens, set.windows, run.score_progress()));
   return score.Perplexity();
 }
 
 absl::StatusOr<double> DensePerplexity(TaskRun& run) {
-  const std::string key = run.CacheKey(absl::StrCat(run.context.evaluation_digest, "/", run.context.evaluation_path, "/",
-                                                    run.context.evaluation_windows));
+  const std::string key = run.CacheKey(absl::StrCat(run.context.evaluation_digest, "/", run.context.evaluation_path,
+                                                    "/", run.context.evaluation_windows));
   {
     std::lock_guard lock(run.parts.perplexity_mutex);
     const auto held = run.parts.dense_perplexities.find(key);

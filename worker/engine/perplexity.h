@@ -8,8 +8,8 @@
 
 namespace espalier {
 
-// Loss of the model over some windows of a file, whole windows only. Batch shapes follow from the model's dense shape, so a
-// folder and the candidate it was exported from are run alike.
+// Loss of the model over some windows of a file, whole windows only. Batch shapes follow from the model's dense shape,
+// so a folder and the candidate it was exported from are run alike.
 absl::StatusOr<ScoreResult> LossOverWindows(const LanguageModel& model, const TokenWindows& tokens,
                                             const std::vector<int64_t>& windows, const ScoreProgress& progress);
 

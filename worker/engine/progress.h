@@ -43,9 +43,7 @@ class ProgressReporter {
 // Seconds since a moment, for measurements.
 class Stopwatch {
  public:
-  double Seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
-  }
+  double Seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count(); }
   void Restart() { began_ = std::chrono::steady_clock::now(); }
 
  private:

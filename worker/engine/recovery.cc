@@ -16,10 +16,12 @@ namespace {
 // Everything that the trained weights depend on beside the mask: a checkpoint of another recovery is not resumed.
 std::string RecoveryIdentity(const TaskRun& run, const FinishTask& task) {
   const TrainSettings& train = task.recovery.train;
-  std::string text = absl::StrCat(run.model_digest, "/", run.tokens->digest, "/", run.context.sequence_length, "/",
-                                  ToText(task.recovery_key), "/", task.recovery.tokens, "/", task.recovery.tokens_per_step);
-  absl::StrAppend(&text, "/", static_cast<int>(train.loss), "/", train.learning_rate, "/", train.weight_decay, "/", train.beta1,
-                  "/", train.beta2, "/", train.epsilon, "/", train.clip_norm, "/", train.warmup_steps, "/", train.cosine_to);
+  std::string text =
+      absl::StrCat(run.model_digest, "/", run.tokens->digest, "/", run.context.sequence_length, "/",
+                   ToText(task.recovery_key), "/", task.recovery.tokens, "/", task.recovery.tokens_per_step);
+  absl::StrAppend(&text, "/", static_cast<int>(train.loss), "/", train.learning_rate, "/", train.weight_decay, "/",
+                  train.beta1, "/", train.beta2, "/", train.epsilon, "/", train.clip_norm, "/", train.warmup_steps, "/",
+                  train.cosine_to);
   if (task.start.has_value()) absl::StrAppend(&text, "/", task.start->stream, "/", task.start->position);
   for (const std::string& digest : task.bank.layer_digests) absl::StrAppend(&text, "/", digest);
   return absl::StrCat("recovery/", Sha256Hex(text));
@@ -90,7 +92,8 @@ absl::Status RecoveryRun::SaveCheckpoint() {
   state.position = position_;
   ESPALIER_ASSIGN_OR_RETURN(const std::string digest, run_.parts.artifacts->Put(ToBytes(state)));
   ESPALIER_RETURN_IF_ERROR(run_.parts.artifacts->SetName(name_, digest));
-  if (!checkpoint_.empty() && checkpoint_ != digest) ESPALIER_RETURN_IF_ERROR(run_.parts.artifacts->Remove(checkpoint_));
+  if (!checkpoint_.empty() && checkpoint_ != digest)
+    ESPALIER_RETURN_IF_ERROR(run_.parts.artifacts->Remove(checkpoint_));
   checkpoint_ = digest;
   return absl::OkStatus();
 }
@@ -111,8 +114,9 @@ absl::Status RecoveryRun::TrainAll() {
   range.key = task_.recovery_key;
   range.end = task_.recovery.tokens;
   range.repeat = true;
-  ESPALIER_ASSIGN_OR_RETURN(const std::vector<Step> steps, StepsOf(range, run_.tokens->num_windows, run_.context.sequence_length,
-                                                                   task_.recovery.tokens_per_step));
+  ESPALIER_ASSIGN_OR_RETURN(
+      const std::vector<Step> steps,
+      StepsOf(range, run_.tokens->num_windows, run_.context.sequence_length, task_.recovery.tokens_per_step));
   ESPALIER_ASSIGN_OR_RETURN(const TrainSource source,
                             MakeTrainSource(run_, range, task_.recovery.train.loss, task_.recovery.tokens_per_step));
   ESPALIER_ASSIGN_OR_RETURN(size_t done, ResumeFrom(steps));
@@ -121,10 +125,14 @@ absl::Status RecoveryRun::TrainAll() {
   double seconds_per_step = 0;
   while (done < steps.size()) {
     const size_t count = NextPiece(steps.size() - done, seconds_per_step);
-    const std::vector<Step> piece(steps.begin() + static_cast<int64_t>(done), steps.begin() + static_cast<int64_t>(done + count));
-    const auto progress = [&](const TrainProgressReport& report) { run_.progress.Update(position_ + report.tokens, report.loss); };
+    const std::vector<Step> piece(steps.begin() + static_cast<int64_t>(done),
+                                  steps.begin() + static_cast<int64_t>(done + count));
+    const auto progress = [&](const TrainProgressReport& report) {
+      run_.progress.Update(position_ + report.tokens, report.loss);
+    };
     const int64_t steps_before = trainer_.steps_taken();
-    const auto trained = trainer_.Run(piece, source.data, static_cast<int64_t>(steps.size()), progress, run_.progress.stop());
+    const auto trained =
+        trainer_.Run(piece, source.data, static_cast<int64_t>(steps.size()), progress, run_.progress.stop());
     if (absl::IsCancelled(trained.status()) && since_checkpoint.Seconds() >= options_.leaving_seconds) {
       position_ += TokensOf(piece, 0, static_cast<size_t>(trainer_.steps_taken() - steps_before));
       ESPALIER_RETURN_IF_ERROR(SaveCheckpoint());

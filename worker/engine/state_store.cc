@@ -186,7 +186,8 @@ bool StateStore::MoveToDisk(Entry& entry) {
 // Room is made by what was retained longest ago: it is the likeliest to be out of the race, or to wait longest.
 void StateStore::Rebalance(bool spill_all_live) {
   const auto is_tight = [&] {
-    return spill_all_live || LiveBytes() > options_.device_bytes || (options_.device_is_tight && options_.device_is_tight());
+    return spill_all_live || LiveBytes() > options_.device_bytes ||
+           (options_.device_is_tight && options_.device_is_tight());
   };
   const auto oldest = [&](auto&& matches) { return std::find_if(entries_.begin(), entries_.end(), matches); };
   while (is_tight()) {

@@ -1,6 +1,6 @@
 // Retained training states: what CONTINUE goes on from. A state is held as the live candidate with its trainer on the
-// device, as a TrainState in host memory, or as a file, and moves down when room gets short; at the bottom it is dropped,
-// because a state can always be replayed.
+// device, as a TrainState in host memory, or as a file, and moves down when room gets short; at the bottom it is
+// dropped, because a state can always be replayed.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +34,8 @@ struct StateStoreOptions {
   StateLocation live_location = StateLocation::kDevice;  // what to call a live candidate's place: kHost on CPU
 };
 
-// Thread-safe. The trainers inside belong to the store until they are taken out. List and KeepOnly never wait for a state
-// that is being moved: they come from the thread that keeps the worker's leases alive.
+// Thread-safe. The trainers inside belong to the store until they are taken out. List and KeepOnly never wait for a
+// state that is being moved: they come from the thread that keeps the worker's leases alive.
 class StateStore {
  public:
   explicit StateStore(StateStoreOptions options);
@@ -43,7 +43,7 @@ class StateStore {
 
   // What was held under a name: a live candidate, or a state to restore.
   struct Held {
-    TrainedCandidate candidate;       // model is null when `state` is set
+    TrainedCandidate candidate;  // model is null when `state` is set
     std::optional<TrainState> state;
   };
 
@@ -55,8 +55,8 @@ class StateStore {
   std::optional<TrainState> Copy(const StateKey& key);
 
   std::vector<RetainedState> List() const;
-  // Forgets all others at once; they are destroyed by the next task's thread (see Sweep), because a task may be capturing a
-  // graph meanwhile.
+  // Forgets all others at once; they are destroyed by the next task's thread (see Sweep), because a task may be
+  // capturing a graph meanwhile.
   void KeepOnly(const std::vector<StateKey>& keep);
   // Destroys what KeepOnly forgot. For the thread of a task, between its steps; the other methods do it as well.
   void Sweep();

@@ -8,7 +8,8 @@
 namespace espalier {
 namespace {
 
-std::shared_ptr<const StreamRows> Extend(const StreamRows* held, const std::vector<int64_t>& more, TeacherStates states) {
+std::shared_ptr<const StreamRows> Extend(const StreamRows* held, const std::vector<int64_t>& more,
+                                         TeacherStates states) {
   auto rows = std::make_shared<StreamRows>();
   if (held != nullptr) {
     rows->windows = held->windows;
@@ -17,13 +18,15 @@ std::shared_ptr<const StreamRows> Extend(const StreamRows* held, const std::vect
   }
   rows->windows.insert(rows->windows.end(), more.begin(), more.end());
   rows->states = std::move(states);
-  for (size_t row = 0; row < rows->windows.size(); ++row) rows->row_of_window[rows->windows[row]] = static_cast<int64_t>(row);
+  for (size_t row = 0; row < rows->windows.size(); ++row)
+    rows->row_of_window[rows->windows[row]] = static_cast<int64_t>(row);
   return rows;
 }
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const StreamRows>> StreamCache::Get(const std::string& key, const std::vector<int64_t>& windows,
+absl::StatusOr<std::shared_ptr<const StreamRows>> StreamCache::Get(const std::string& key,
+                                                                   const std::vector<int64_t>& windows,
                                                                    const Compute& compute) {
   std::lock_guard lock(mutex_);
   auto entry = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& held) { return held.key == key; });

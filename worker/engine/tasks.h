@@ -1,5 +1,5 @@
-// The four kinds of task as functions of an opened task. Statuses as Engine::Run states them; kResourceExhausted stands for
-// a full device (the engine then tries again on an empty one).
+// The four kinds of task as functions of an opened task. Statuses as Engine::Run states them; kResourceExhausted stands
+// for a full device (the engine then tries again on an empty one).
 #pragma once
 
 #include "absl/status/statusor.h"

@@ -42,8 +42,8 @@ absl::StatusOr<std::shared_ptr<const TokenWindows>> TokenCache::Get(const std::s
   ESPALIER_ASSIGN_OR_RETURN(const std::string stamp, FileStamp(path));
   ESPALIER_ASSIGN_OR_RETURN(const std::string found, digests_.Get(path, stamp, Sha256HexOfFile));
   if (!digest.empty() && found != digest) {
-    return absl::FailedPreconditionError(absl::StrCat("token file '", path, "' on this worker has digest ", found,
-                                                      ", the coordinator's is ", digest));
+    return absl::FailedPreconditionError(
+        absl::StrCat("token file '", path, "' on this worker has digest ", found, ", the coordinator's is ", digest));
   }
   const std::string key = absl::StrCat(found, "/", sequence_length, "/", vocabulary_size);
   if (const auto entry = entries_.find(key); entry != entries_.end()) return entry->second;

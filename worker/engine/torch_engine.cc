@@ -24,7 +24,8 @@ constexpr int kEngineVersion = 1;
 
 // The other meaning of kResourceExhausted: no empty device helps.
 bool IsFullDisk(const absl::Status& status) {
-  return absl::StrContains(status.message(), std::strerror(ENOSPC)) || absl::StrContains(status.message(), std::strerror(EDQUOT));
+  return absl::StrContains(status.message(), std::strerror(ENOSPC)) ||
+         absl::StrContains(status.message(), std::strerror(EDQUOT));
 }
 
 class TorchEngine final : public Engine {
@@ -69,7 +70,8 @@ absl::StatusOr<TaskOutcome> TorchEngine::Attempt(const Task& task, ProgressRepor
     UseDevice(parts_.device);
     SetComputeThreads(std::max(task.context.cpu_threads, 1));
     absl::StatusOr<TaskOutcome> outcome = Dispatch(task, progress);
-    if (absl::IsInternal(outcome.status())) EndProcessIfDeviceIsLost(parts_.device, ToString(outcome.status().message()));
+    if (absl::IsInternal(outcome.status()))
+      EndProcessIfDeviceIsLost(parts_.device, ToString(outcome.status().message()));
     return outcome;
   } catch (...) {
     return StatusOfCurrentException(parts_.device);
@@ -91,8 +93,8 @@ absl::StatusOr<TaskOutcome> TorchEngine::Run(const Task& task, const ProgressFun
   parts_.EmptyDevice();
   outcome = Attempt(task, reporter);
   if (!absl::IsResourceExhausted(outcome.status()) || IsFullDisk(outcome.status())) return outcome;
-  const std::string reason = absl::StrCat("out of memory on an otherwise empty device (", DeviceName(parts_.device), ", ",
-                                          parts_.memory.total, " bytes): ", ToString(outcome.status().message()));
+  const std::string reason = absl::StrCat("out of memory on an otherwise empty device (", DeviceName(parts_.device),
+                                          ", ", parts_.memory.total, " bytes): ", ToString(outcome.status().message()));
   parts_.EmptyDevice();
   if (task.kind() != TaskKind::kEvaluate) return absl::ResourceExhaustedError(reason);
   Measurement measurement;
@@ -108,8 +110,8 @@ DeviceDescription TorchEngine::Describe() const {
   description.kind = is_cuda ? DeviceKind::kCuda : DeviceKind::kCpu;
   description.name = DeviceName(parts_.device);
   description.memory_bytes = parts_.memory.total;
-  description.numerics_class = absl::StrCat(is_cuda ? "cuda bfloat16" : "cpu float32", " engine ", kEngineVersion, " torch ",
-                                            TorchVersion(), " ", InstructionSet(parts_.device));
+  description.numerics_class = absl::StrCat(is_cuda ? "cuda bfloat16" : "cpu float32", " engine ", kEngineVersion,
+                                            " torch ", TorchVersion(), " ", InstructionSet(parts_.device));
   return description;
 }
 

@@ -20,7 +20,8 @@ struct Segment {
 
 std::vector<Segment> Segments(const EvaluateTask& task, int64_t start) {
   std::set<int64_t> cuts = {task.stream.begin, task.stream.end};  // what was replayed is counted apart
-  if (task.continue_state != ContinueState::kFull) cuts.insert(task.stream.stage_ends.begin(), task.stream.stage_ends.end());
+  if (task.continue_state != ContinueState::kFull)
+    cuts.insert(task.stream.stage_ends.begin(), task.stream.stage_ends.end());
   std::vector<Segment> segments;
   for (const int64_t cut : cuts) {
     const int64_t begin = segments.empty() ? start : segments.back().end;
@@ -29,7 +30,8 @@ std::vector<Segment> Segments(const EvaluateTask& task, int64_t start) {
   return segments;
 }
 
-absl::StatusOr<std::vector<Step>> StepsBetween(const TaskRun& run, const EvaluateTask& task, int64_t begin, int64_t end) {
+absl::StatusOr<std::vector<Step>> StepsBetween(const TaskRun& run, const EvaluateTask& task, int64_t begin,
+                                               int64_t end) {
   StreamRange range = task.stream;
   range.begin = begin;
   range.end = end;
@@ -58,8 +60,10 @@ absl::StatusOr<std::optional<TrainedCandidate>> Resume(TaskRun& run, const Evalu
 }
 
 // Runs the trainer over the segments, until the end or until losses cease to be finite.
-absl::Status TrainSegments(TaskRun& run, const EvaluateTask& task, int64_t start, Trainer& trainer, Measurement& measurement) {
-  ESPALIER_ASSIGN_OR_RETURN(const TrainSource source, MakeTrainSource(run, task.stream, task.train.loss, task.tokens_per_step));
+absl::Status TrainSegments(TaskRun& run, const EvaluateTask& task, int64_t start, Trainer& trainer,
+                           Measurement& measurement) {
+  ESPALIER_ASSIGN_OR_RETURN(const TrainSource source,
+                            MakeTrainSource(run, task.stream, task.train.loss, task.tokens_per_step));
   int64_t schedule_steps = 0;
   if (task.schedule_tokens > 0) {
     ESPALIER_ASSIGN_OR_RETURN(const std::vector<Step> schedule, StepsBetween(run, task, 0, task.schedule_tokens));

@@ -17,7 +17,8 @@ constexpr int64_t kWorkingBytes = int64_t{1} << 30;  // logits in chunks, buffer
 constexpr int64_t kFloat32Moments = 20;
 constexpr int64_t kBFloat16Moments = 12;
 
-// Bytes of activations that the backward pass needs for one token, in bf16: inputs and outputs of the projections, norms.
+// Bytes of activations that the backward pass needs for one token, in bf16: inputs and outputs of the projections,
+// norms.
 int64_t ActivationBytesPerToken(const ModelConfig& config) {
   int64_t values = 0;
   for (const LayerShape& layer : config.layers) {
@@ -43,8 +44,8 @@ int64_t BytesForTraining(const TaskRun& run) {
   return (memory.total / 100 * 92 - caches) / run.parts.options.num_slots;
 }
 
-// All windows of the stream's first `end` tokens, each once, in the stream's order. The count is rounded up to whole blocks of
-// the dense model's batch, so that a row is always computed in the same batch.
+// All windows of the stream's first `end` tokens, each once, in the stream's order. The count is rounded up to whole
+// blocks of the dense model's batch, so that a row is always computed in the same batch.
 absl::StatusOr<std::vector<int64_t>> StreamWindows(const TaskRun& run, const StreamRange& range, int64_t end) {
   const int64_t length = run.context.sequence_length;
   const int64_t block = run.batching().windows_per_batch;
@@ -102,7 +103,8 @@ TrainerOptions PlanTrainer(const TaskRun& run, const ModelConfig& candidate, int
   const int64_t per_parameter = options.moments == MomentsFormat::kFloat32 ? kFloat32Moments : kBFloat16Moments;
   const int64_t left = available - parameters * per_parameter;
   options.recompute_activations = least_activations > left;
-  const int64_t per_token = options.recompute_activations ? RecomputedBytesPerToken(candidate) : ActivationBytesPerToken(candidate);
+  const int64_t per_token =
+      options.recompute_activations ? RecomputedBytesPerToken(candidate) : ActivationBytesPerToken(candidate);
   const int64_t fitting = std::max<int64_t>(left / std::max<int64_t>(per_token, 1) / length, 1) * length;
   if (fitting < step_tokens) options.micro_batch_tokens = fitting;
   return options;
@@ -115,10 +117,11 @@ absl::Status CheckTrainingFits(const TaskRun& run, const ModelConfig& candidate)
   const int64_t dense = BytesOf(*run.dense);
   const int64_t needed = parameters * per_parameter + activations + dense + kWorkingBytes;
   if (needed <= run.parts.memory.total) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "training does not fit one device: ", parameters, " parameters at ", per_parameter, " bytes, the dense model's ", dense,
-      " bytes and activations of ", activations, " bytes need ", needed, " bytes, the device (", DeviceName(run.parts.device),
-      ") has ", run.parts.memory.total, "; use a larger device, a smaller target or no recovery tokens"));
+  return absl::FailedPreconditionError(
+      absl::StrCat("training does not fit one device: ", parameters, " parameters at ", per_parameter,
+                   " bytes, the dense model's ", dense, " bytes and activations of ", activations, " bytes need ",
+                   needed, " bytes, the device (", DeviceName(run.parts.device), ") has ", run.parts.memory.total,
+                   "; use a larger device, a smaller target or no recovery tokens"));
 }
 
 }  // namespace espalier

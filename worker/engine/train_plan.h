@@ -1,5 +1,5 @@
-// What a training run gets: its data, with the dense model's hidden states where the loss needs them, and how it uses the
-// device's memory.
+// What a training run gets: its data, with the dense model's hidden states where the loss needs them, and how it uses
+// the device's memory.
 #pragma once
 
 #include <memory>
@@ -17,9 +17,9 @@ struct TrainSource {
   std::shared_ptr<const TokenWindows> tokens;
 };
 
-// The windows of the range's stream up to the last of its stage ends (or its end). With a loss towards the dense model its
-// hidden states are cached for all of them when they fit the plan's share of memory and windows are trained whole; else the
-// dense model runs beside the candidate. Which of the two depends on the job's numbers only.
+// The windows of the range's stream up to the last of its stage ends (or its end). With a loss towards the dense model
+// its hidden states are cached for all of them when they fit the plan's share of memory and windows are trained whole;
+// else the dense model runs beside the candidate. Which of the two depends on the job's numbers only.
 absl::StatusOr<TrainSource> MakeTrainSource(TaskRun& run, const StreamRange& range, Loss loss, int tokens_per_step);
 
 // Optimiser memory, activations and batches for a candidate of this shape. On CPU the defaults.

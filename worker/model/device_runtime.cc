@@ -64,7 +64,8 @@ absl::StatusOr<torch::Device> OpenDevice(DeviceKind kind, int index) {
   if (kind == DeviceKind::kCpu) return torch::Device(torch::kCPU);
   const int count = static_cast<int>(torch::cuda::device_count());
   if (index < 0 || index >= count) {
-    return absl::FailedPreconditionError(absl::StrCat("CUDA device ", index, " is not there: this machine shows ", count,
+    return absl::FailedPreconditionError(absl::StrCat("CUDA device ", index, " is not there: this machine shows ",
+                                                      count,
                                                       " CUDA device(s) to this process; use the device cpu, or check "
                                                       "nvidia-smi and CUDA_VISIBLE_DEVICES"));
   }

@@ -17,7 +17,8 @@ TEST_CASE("ByteCache: keeps what fits and forgets the value used longest ago", "
   ByteCache<int> cache(100);
   Maker maker;
   const auto get = [&](const std::string& key, int value, int64_t bytes) {
-    const auto result = cache.Get(key, [&]() -> absl::StatusOr<ByteCache<int>::Made> { return maker.Make(value, bytes); });
+    const auto result =
+        cache.Get(key, [&]() -> absl::StatusOr<ByteCache<int>::Made> { return maker.Make(value, bytes); });
     REQUIRE_OK(result);
     return **result;
   };
@@ -36,7 +37,8 @@ TEST_CASE("ByteCache: keeps what fits and forgets the value used longest ago", "
 
 TEST_CASE("ByteCache: a failure to make goes out and is not remembered", "[engine]") {
   ByteCache<int> cache(100);
-  const auto failed = cache.Get("a", []() -> absl::StatusOr<ByteCache<int>::Made> { return absl::DataLossError("gone"); });
+  const auto failed =
+      cache.Get("a", []() -> absl::StatusOr<ByteCache<int>::Made> { return absl::DataLossError("gone"); });
   REQUIRE(failed.status() == absl::DataLossError("gone"));
   Maker maker;
   REQUIRE_OK(cache.Get("a", [&]() -> absl::StatusOr<ByteCache<int>::Made> { return maker.Make(1, 1); }));

@@ -40,8 +40,8 @@ struct Worker {
     parts = std::make_unique<EngineParts>(options, torch::kCPU, *OpenFolderArtifactStore(artifact_folder));
     parts->recovery = {.checkpoint_seconds = 0, .leaving_seconds = 1e9, .piece_steps = 1};
   }
-  absl::StatusOr<FinishOutcome> Finish(const JobContext& context, const FinishTask& finish, const ProgressFunction& report,
-                                       std::stop_token stop) {
+  absl::StatusOr<FinishOutcome> Finish(const JobContext& context, const FinishTask& finish,
+                                       const ProgressFunction& report, std::stop_token stop) {
     const std::string job_id = "jobs/7";
     ProgressReporter progress(report, stop);
     auto run = OpenTask(*parts, job_id, context, progress);

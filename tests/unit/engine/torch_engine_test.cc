@@ -91,7 +91,8 @@ TEST_CASE("TorchEngine: a bank is built, its units are scored alone, and masks o
   }
 }
 
-TEST_CASE("TorchEngine: a stage that continues, one that replays and one straight through give equal bits", "[engine]") {
+TEST_CASE("TorchEngine: a stage that continues, one that replays and one straight through give equal bits",
+          "[engine]") {
   TempDir artifacts;
   const JobContext context = TinyContext();
   const auto engine = MakeEngine(artifacts.path());
@@ -149,7 +150,8 @@ TEST_CASE("TorchEngine: what cannot be run is refused with its name, and the eng
     std::string header = "{'descr': '<u2', 'fortran_order': False, 'shape': (640,), }";
     header.resize(117, ' ');
     header += '\n';
-    std::string file = std::string("\x93NUMPY\x01\x00", 8) + std::string("\x76\x00", 2) + header + std::string(1280, '\0');
+    std::string file =
+        std::string("\x93NUMPY\x01\x00", 8) + std::string("\x76\x00", 2) + header + std::string(1280, '\0');
     file[file.size() - 1280 + 2 * 77] = '\x88';
     file[file.size() - 1280 + 2 * 77 + 1] = '\x13';
     REQUIRE_OK(WriteFileAtomically(artifacts / "tokens.npy", file));
@@ -204,7 +206,8 @@ TEST_CASE("TorchEngine: what cannot be run is refused with its name, and the eng
     REQUIRE_FALSE(measured.feasible);
     REQUIRE_FALSE(measured.infeasible_reason.empty());
   }
-  RunOk<Measurement>(*engine, MakeTask(context, MakeEvaluate(context, BuildBank(*engine, context, nullptr), good.mask)));
+  RunOk<Measurement>(*engine,
+                     MakeTask(context, MakeEvaluate(context, BuildBank(*engine, context, nullptr), good.mask)));
 }
 
 TEST_CASE("TorchEngine: describes its device and refuses one that is not there", "[engine]") {

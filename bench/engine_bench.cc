@@ -144,12 +144,12 @@ absl::StatusOr<GenerationSums> MeasureGenerations(const Options& options, JobLoo
   return sums;
 }
 
-Row RowOf(const Options& options, const std::string& mode, int tokens_per_step, const GenerationSums& sums) {
+Row RowOf(const std::string& mode, int tokens_per_step, int slots, const GenerationSums& sums) {
   const double count = static_cast<double>(sums.seconds.size());
   double wall = 0;
   for (double seconds : sums.seconds) wall += seconds;
   Row row;
-  row.Text("mode", mode).Count("tokens_per_step", tokens_per_step).Count("slots", options.slots);
+  row.Text("mode", mode).Count("tokens_per_step", tokens_per_step).Count("slots", slots);
   row.Number("seconds", Median(sums.seconds), 3);
   row.Number("min", *std::min_element(sums.seconds.begin(), sums.seconds.end()), 3);
   row.Number("max", *std::max_element(sums.seconds.begin(), sums.seconds.end()), 3);
@@ -157,7 +157,7 @@ Row RowOf(const Options& options, const std::string& mode, int tokens_per_step, 
   row.Number("assemble_s", sums.assemble / count, 3).Number("train_s", sums.train / count, 3);
   row.Number("score_s", sums.score / count, 3);
   row.Number("task_rest_s", (sums.busy - sums.assemble - sums.train - sums.score) / count, 3);
-  row.Number("idle_s", (wall * options.slots - sums.busy) / count, 3);
+  row.Number("idle_s", (wall * slots - sums.busy) / count, 3);
   row.Count("evaluations", sums.evaluations / static_cast<int64_t>(sums.seconds.size()));
   row.Count("train_tokens", sums.trained_tokens / static_cast<int64_t>(sums.seconds.size()));
   row.Count("replayed", sums.replayed_tokens / static_cast<int64_t>(sums.seconds.size()));
@@ -184,7 +184,7 @@ absl::Status BenchGeneration(const Options& options) {
       ESPALIER_ASSIGN_OR_RETURN(const auto loop, JobLoop::Create(spec, bench.files.inputs, bench.engine.get(), &known));
       if (!BankIsBuilt(loop->program())) ESPALIER_RETURN_IF_ERROR(loop->RunUntil(BankIsBuilt));
       ESPALIER_ASSIGN_OR_RETURN(const GenerationSums sums, MeasureGenerations(options, *loop));
-      report.Add(RowOf(options, mode, tokens_per_step, sums));
+      report.Add(RowOf(mode, tokens_per_step, bench.engine->num_slots(), sums));
       bench.engine->KeepOnly({});
     }
   }

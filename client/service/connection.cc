@@ -1,5 +1,7 @@
 #include "client/service/connection.h"
 
+#include <stdlib.h>
+
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -66,7 +68,7 @@ Connection::Connection(std::string address, std::string token)
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);  // for one attempt to connect, despite its name
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   arguments.SetMaxReceiveMessageSize(64 << 20);
   channel_ = grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
@@ -78,6 +80,8 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOpt
     return absl::InvalidArgumentError(
         "no coordinator named: give --coordinator HOST:PORT or unix:PATH, or set ESPALIER_COORDINATOR");
   }
+  // Without a call under way gRPC looks at a connection that is being made only this often (5 s by default).
+  ::setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100", 0);
   std::string token;
   if (!options.token_file.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(token, ReadFile(options.token_file, 1 << 16));

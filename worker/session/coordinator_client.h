@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/domain/synchronize.h"
 
 namespace espalier {
@@ -13,9 +14,9 @@ class CoordinatorClient {
  public:
   virtual ~CoordinatorClient() = default;
 
-  // Blocks until answered, at most the request's max_wait and some seconds. kFailedPrecondition, kPermissionDenied and
+  // Blocks until answered, at most for `limit` (kDeadlineExceeded). kFailedPrecondition, kPermissionDenied and
   // kUnauthenticated mean that this worker is refused for good; all other errors are tried again.
-  virtual absl::StatusOr<SynchronizeResponse> Synchronize(const SynchronizeRequest& request) = 0;
+  virtual absl::StatusOr<SynchronizeResponse> Synchronize(const SynchronizeRequest& request, absl::Duration limit) = 0;
 
   // Ends a call that is under way, or else the next one, with kCancelled; from any thread.
   virtual void CancelCall() = 0;

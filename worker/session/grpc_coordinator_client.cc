@@ -1,4 +1,5 @@
 #include <grpcpp/grpcpp.h>
+#include <stdlib.h>
 
 #include <chrono>
 #include <mutex>
@@ -15,8 +16,6 @@
 namespace espalier {
 namespace {
 
-constexpr absl::Duration kAnswerTime = absl::Seconds(10);  // on top of the time that the answer may wait
-
 class GrpcCoordinatorClient final : public CoordinatorClient {
  public:
   GrpcCoordinatorClient(const std::string& target, std::string token) : token_(std::move(token)) {
@@ -25,16 +24,15 @@ class GrpcCoordinatorClient final : public CoordinatorClient {
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
     // Our own loop backs off with jitter; gRPC's must not wait longer than that.
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);  // for one attempt to connect, despite its name
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
     arguments.SetMaxReceiveMessageSize(64 << 20);
     channel_ = grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
     stub_ = v1::WorkerService::NewStub(channel_);
   }
 
-  absl::StatusOr<SynchronizeResponse> Synchronize(const SynchronizeRequest& request) override {
+  absl::StatusOr<SynchronizeResponse> Synchronize(const SynchronizeRequest& request, absl::Duration limit) override {
     grpc::ClientContext context;
-    const absl::Duration limit = request.max_wait + kAnswerTime;
     context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(limit));
     if (!token_.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", token_));
     {
@@ -75,6 +73,8 @@ class GrpcCoordinatorClient final : public CoordinatorClient {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CoordinatorClient>> MakeGrpcCoordinatorClient(const CoordinatorAddress& address) {
+  // Without a call under way gRPC looks at a connection that is being made only this often (5 s by default).
+  ::setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100", 0);
   std::string token;
   if (!address.token_file.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(token, ReadFile(address.token_file, 1 << 16));

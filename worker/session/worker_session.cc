@@ -11,6 +11,8 @@
 namespace espalier {
 namespace {
 
+constexpr absl::Duration kAnswerTime = absl::Seconds(10);  // on top of the time that the answer may wait
+constexpr absl::Duration kShortestCall = absl::Milliseconds(100);
 constexpr absl::Duration kLongestWait = absl::Milliseconds(200);  // so that time is looked at often enough to fence
 
 bool IsRefusal(const absl::Status& status) {
@@ -73,8 +75,9 @@ absl::Status WorkerSession::Call(std::unique_lock<std::mutex>& lock) {
   const SynchronizeRequest request = state_.NextRequest(engine_.ListStates());
   is_calling_ = true;
   const absl::Time sent_at = clock_.Now();
+  const absl::Duration limit = LimitOf(request, sent_at);
   lock.unlock();
-  const absl::StatusOr<SynchronizeResponse> reply = client_.Synchronize(request);
+  const absl::StatusOr<SynchronizeResponse> reply = client_.Synchronize(request, limit);
   if (reply.ok()) engine_.KeepOnly(reply->keep_states);
   lock.lock();
   is_calling_ = false;
@@ -95,6 +98,11 @@ absl::Status WorkerSession::Call(std::unique_lock<std::mutex>& lock) {
   ++failed_calls_;
   state_.OnCallFailed(now);
   return absl::OkStatus();
+}
+
+// A call that is not answered must not keep this thread from stopping what it may no longer run.
+absl::Duration WorkerSession::LimitOf(const SynchronizeRequest& request, absl::Time now) const {
+  return std::clamp(state_.next_tick() - now, kShortestCall, request.max_wait + kAnswerTime);
 }
 
 void WorkerSession::WaitForNextEvent(std::unique_lock<std::mutex>& lock) {

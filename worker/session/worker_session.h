@@ -65,6 +65,7 @@ class WorkerSession {
   void RunSlot(int slot);
   void Apply(const SessionActions& actions);
   absl::Status Call(std::unique_lock<std::mutex>& lock);
+  absl::Duration LimitOf(const SynchronizeRequest& request, absl::Time now) const;
   void WaitForNextEvent(std::unique_lock<std::mutex>& lock);
   bool ShouldLeave();
   void Wake();

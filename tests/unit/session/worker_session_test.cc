@@ -34,15 +34,16 @@ class FakeCoordinator final : public CoordinatorClient {
  public:
   explicit FakeCoordinator(std::vector<Task> tasks) : queue_(tasks.begin(), tasks.end()), num_tasks_(tasks.size()) {}
 
-  absl::StatusOr<SynchronizeResponse> Synchronize(const SynchronizeRequest& request) override {
+  absl::StatusOr<SynchronizeResponse> Synchronize(const SynchronizeRequest& request, absl::Duration limit) override {
     std::lock_guard lock(mutex_);
+    if (!request.held.empty() && !first_limit_.has_value()) first_limit_ = limit;
     if (refusal_.has_value()) return *refusal_;
     if (calls_away_ > 0) {
       --calls_away_;
       return absl::UnavailableError("away");
     }
     SynchronizeResponse reply;
-    reply.lease_duration = absl::Seconds(30);
+    reply.lease_duration = lease_;
     for (const FinishedAttempt& finished : request.finished) {
       reply.verdicts.push_back({.token = finished.token, .decision = Decision::kCommitted, .reason = ""});
       if (std::holds_alternative<TaskOutcome>(finished.result)) committed_.push_back(finished.token.task_id);
@@ -70,6 +71,8 @@ class FakeCoordinator final : public CoordinatorClient {
   std::deque<Task> queue_;
   size_t num_tasks_;
   int calls_away_ = 0;
+  absl::Duration lease_ = absl::Seconds(30);
+  std::optional<absl::Duration> first_limit_;  // of the first call that carried a running task
   std::optional<absl::Status> refusal_;
   std::vector<std::string> committed_;
   std::vector<std::string> handed_back_;
@@ -113,6 +116,21 @@ TEST_CASE("WorkerSession: a forced end hands a running task back") {
   REQUIRE_OK(session.Run());
   REQUIRE(coordinator.handed_back_ == std::vector<std::string>{"long"});
   REQUIRE(coordinator.has_left_);
+}
+
+TEST_CASE("WorkerSession: a call never outlasts the fence of a running task, which stops when no answer comes") {
+  FakeEngine engine({.num_slots = 1, .task_time = absl::Seconds(60)}, nullptr);
+  FakeCoordinator coordinator({EvaluateTaskNamed("long")});
+  coordinator.lease_ = absl::Seconds(1);
+  const SteadyClock clock;
+  WorkerSession session(engine, coordinator, clock, "w", Description(1), {}, nullptr);
+  coordinator.on_call_ = [&](const SynchronizeRequest& request) {
+    if (!request.held.empty()) coordinator.calls_away_ = 4;  // about as long as the lease, again and again
+    if (!coordinator.handed_back_.empty() && !request.draining) session.Drain();
+  };
+  REQUIRE_OK(session.Run());
+  REQUIRE(coordinator.handed_back_ == std::vector<std::string>{"long"});
+  REQUIRE(*coordinator.first_limit_ <= absl::Milliseconds(800));
 }
 
 TEST_CASE("WorkerSession: a refusal ends it with the coordinator's sentence") {

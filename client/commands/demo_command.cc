@@ -54,7 +54,7 @@ std::string FindPython(const fs::path& examples) {
 // A job that shows every part of the way within a minute or so on two cores.
 constexpr char kDemoJob[] = R"(
 display_name: "demo"
-evaluation_windows: 0
+evaluation_windows: 32
 sequence_length: 256
 target { share: 0.6 }
 ladder { head_granularity: HEAD attention_levels: 4 ffn_levels: 7 }
@@ -63,15 +63,15 @@ calibration_tokens: 16384
 additive_score_tokens: 2048
 phases {
   name: "demo" generations: 3 offspring: 8 redraw_every: 4 same_kind_weight: 1 cross_kind_weight: 1
-  stages { survivors: 3 train_tokens: 0 score_tokens: 2048 }
+  stages { survivors: 2 train_tokens: 0 score_tokens: 2048 }
   stages { survivors: 1 train_tokens: 4096 score_tokens: 4096 }
   train { loss: KL learning_rate: 5e-4 }
 }
-play_off { tokens: 8192 tokens_per_step: 1024 }
+play_off { tokens: 4096 tokens_per_step: 1024 }
 play_off_score_tokens: 8192
 report_score_tokens: 4096
 recovery {
-  tokens: 32768 tokens_per_step: 1024
+  tokens: 24576 tokens_per_step: 1024
   train { loss: KL learning_rate: 1e-3 warmup_steps: 5 cosine_to: 0.1 }
 }
 )";
@@ -121,6 +121,7 @@ int Demo(const DemoFlags& flags) {
   std::printf("\nWhat is left of each layer (heads of %d, neurons of %d):\n\n%s\n", report->units[0].size,
               report->units[1].size, MaskPicture(report->units, 80, ::isatty(STDOUT_FILENO) != 0).c_str());
   std::printf("%s\n", FormatTable(ResultTable(*report)).c_str());
+  if (!report->chosen_because.empty()) std::printf("Why this mask: %s\n\n", report->chosen_because.c_str());
   std::fflush(stdout);
   ShowSentence(*examples, flags.output + "/model");
   if (IsInterrupted()) return Fail(absl::CancelledError("interrupted"));

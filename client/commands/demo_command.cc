@@ -27,6 +27,7 @@ struct DemoFlags {
   std::string output = "out/demo";
   std::string examples;
   int workers = 0;
+  std::string format = "text";
 };
 
 // The examples lie in the source tree or beside an installed program: <folder of the program or a parent>/examples.
@@ -107,9 +108,9 @@ int Demo(const DemoFlags& flags) {
   CatchInterrupts();
   const absl::StatusOr<fs::path> examples = FindExamples(flags.examples);
   if (!examples.ok()) return Fail(examples.status());
-  std::printf("Pruning %s to 60%% of its parameters: level bank, additive start, a short search, recovery, export.\n",
-              (*examples / "tiny").c_str());
-  std::fflush(stdout);
+  std::fprintf(stderr,
+               "Pruning %s to 60%% of its parameters: level bank, additive start, a short search, recovery, export.\n",
+               (*examples / "tiny").c_str());
   RunOptions options;
   const absl::StatusOr<v1::JobSpec> spec = DemoSpec(*examples);
   if (!spec.ok()) return Fail(spec.status());
@@ -118,6 +119,10 @@ int Demo(const DemoFlags& flags) {
   options.workers = flags.workers;
   const absl::StatusOr<RunReport> report = RunJob(options);
   if (!report.ok()) return Fail(report.status());
+  if (flags.format == "json") {
+    std::printf("%s\n", ToJson(*report).dump(2).c_str());
+    return kExitOk;
+  }
   std::printf("\nWhat is left of each layer (heads of %d, neurons of %d):\n\n%s\n", report->units[0].size,
               report->units[1].size, MaskPicture(report->units, 80, ::isatty(STDOUT_FILENO) != 0).c_str());
   std::printf("%s\n", FormatTable(ResultTable(*report)).c_str());
@@ -139,6 +144,7 @@ void AddDemoCommand(CLI::App& app, int& exit_code) {
   command->add_option("--examples", flags->examples,
                       "folder with tiny/ and tiny-samples.npy (else found beside this program)");
   command->add_option("--workers", flags->workers, "worker processes (one a core)")->check(CLI::Range(1, 1024));
+  AddFormatFlag(*command, flags->format);
   command->callback([flags, &exit_code] { exit_code = Demo(*flags); });
 }
 

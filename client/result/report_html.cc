@@ -89,8 +89,8 @@ std::string HistoryHtml(const RunReport& report) {
 std::string MaskSection(const RunReport& report) {
   std::string html =
       absl::StrCat("<section><h2>The mask</h2>", MaskChart(report.units),
-                   "<p class=\"legend\">Heads (attention) and neurons (FFN) kept in each layer; the darker, the more "
-                   "is left; a crossed cell is removed altogether.</p>");
+                   "<p class=\"legend\">Heads (attention) and neurons (FFN) kept in each layer; the stronger the "
+                   "colour, the more is left; a crossed cell is removed altogether.</p>");
   if (!report.yardsticks.empty())
     absl::StrAppend(&html, "<details><summary>Beside the masks it is compared with</summary>");
   for (const ReportYardstick& yardstick : report.yardsticks) {

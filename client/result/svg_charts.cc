@@ -50,12 +50,15 @@ Axes AxesOf(const std::vector<ReportGeneration>& history) {
 
 std::string Grid(const Axes& axes) {
   std::string svg;
-  for (const double tick : NiceTicks(axes.low, axes.high, 5)) {
+  const std::vector<double> ticks = NiceTicks(axes.low, axes.high, 5);
+  const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : 1;
+  const int digits = std::max(0, static_cast<int>(std::ceil(-std::log10(step) - 1e-9)));
+  for (const double tick : ticks) {
     if (tick < axes.low || tick > axes.high) continue;
     absl::StrAppendFormat(&svg, "<line class=\"grid\" x1=\"%g\" x2=\"%g\" y1=\"%.1f\" y2=\"%.1f\"/>", kLeft,
                           kWidth - kRight, axes.Y(tick), axes.Y(tick));
-    absl::StrAppendFormat(&svg, "<text class=\"tick\" text-anchor=\"end\" x=\"%g\" y=\"%.1f\">%.4g</text>", kLeft - 8,
-                          axes.Y(tick) + 4, tick);
+    absl::StrAppendFormat(&svg, "<text class=\"tick\" text-anchor=\"end\" x=\"%g\" y=\"%.1f\">%.*f</text>", kLeft - 8,
+                          axes.Y(tick) + 4, digits, tick);
   }
   const int every = std::max(1, (axes.count + 19) / 20);
   for (int i = 0; i < axes.count; i += every) {

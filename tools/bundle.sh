@@ -38,8 +38,8 @@ case "$name" in
 esac
 export LD_LIBRARY_PATH ESPALIER_TORCH
 ESPALIER_WORKER=${ESPALIER_WORKER:-$here/bin/espalier-worker}
-ESPALIER_COORDINATOR=${ESPALIER_COORDINATOR:-$here/bin/espalier-coordinator}
-export ESPALIER_WORKER ESPALIER_COORDINATOR
+ESPALIER_COORDINATOR_PROGRAM=${ESPALIER_COORDINATOR_PROGRAM:-$here/bin/espalier-coordinator}
+export ESPALIER_WORKER ESPALIER_COORDINATOR_PROGRAM
 exec "$here/programs/$name" "$@"
 LAUNCHER
   chmod +x "$bundle/bin/$program"

@@ -16,7 +16,7 @@ namespace {
 class CoordinatorProcess {
  public:
   CoordinatorProcess(std::string state, std::vector<std::string> flags) : state_(std::move(state)) {
-    flags.insert(flags.begin(), {ESPALIER_BINARY_DIR "/bin/espalier-coordinator", "--state", state_, "--ready-file",
+    flags.insert(flags.begin(), {BuildPath("bin/espalier-coordinator"), "--state", state_, "--ready-file",
                                  state_ + "/ready", "--log-level", "off"});
     arguments_ = std::move(flags);
   }

@@ -16,12 +16,13 @@
 #include "espalier/v1/search_service.grpc.pb.h"
 #include "espalier/v1/worker_service.grpc.pb.h"
 #include "tests/support/catch.h"
+#include "tests/support/paths.h"
 #include "tests/unit/search/fake_evaluator.h"
 
 namespace espalier::testing {
 
-inline std::string ModelFolder() { return ESPALIER_SOURCE_DIR "/examples/tiny"; }
-inline std::string TokensPath() { return ESPALIER_SOURCE_DIR "/examples/tiny-samples.npy"; }
+inline std::string ModelFolder() { return SourcePath("examples/tiny"); }
+inline std::string TokensPath() { return SourcePath("examples/tiny-samples.npy"); }
 
 // A short search over the bundled model.
 inline v1::JobSpec ShortSpec() {

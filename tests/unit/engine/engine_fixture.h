@@ -12,6 +12,7 @@
 #include "common/checkpoint/model_folder.h"
 #include "common/domain/ladder.h"
 #include "tests/support/catch.h"
+#include "tests/support/paths.h"
 #include "tests/support/temp_dir.h"
 #include "worker/engine/engine.h"
 
@@ -19,8 +20,8 @@ namespace espalier::testing {
 
 constexpr int kLength = 64;
 
-inline std::string TinyModel() { return ESPALIER_SOURCE_DIR "/examples/tiny"; }
-inline std::string TinySamples() { return ESPALIER_SOURCE_DIR "/examples/tiny-samples.npy"; }
+inline std::string TinyModel() { return SourcePath("examples/tiny"); }
+inline std::string TinySamples() { return SourcePath("examples/tiny-samples.npy"); }
 
 inline JobContext TinyContext() {
   const auto config = checkpoint::ReadModelConfig(TinyModel());

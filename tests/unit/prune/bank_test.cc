@@ -3,6 +3,7 @@
 #include "common/checkpoint/model_folder.h"
 #include "common/checkpoint/token_file.h"
 #include "tests/support/catch.h"
+#include "tests/support/paths.h"
 #include "tests/unit/prune/reference.h"
 #include "worker/model/assemble.h"
 #include "worker/model/device_runtime.h"
@@ -16,7 +17,7 @@ namespace espalier {
 namespace {
 
 std::shared_ptr<const LanguageModel> LoadTiny() {
-  const auto folder = checkpoint::ModelFolder::Open(ESPALIER_SOURCE_DIR "/examples/tiny");
+  const auto folder = checkpoint::ModelFolder::Open(testing::SourcePath("examples/tiny"));
   REQUIRE_OK(folder);
   auto model = LoadLanguageModel(**folder, torch::kCPU, torch::kFloat32);
   REQUIRE_OK(model);
@@ -24,7 +25,7 @@ std::shared_ptr<const LanguageModel> LoadTiny() {
 }
 
 torch::Tensor TinyTokens(int64_t windows) {
-  const auto file = checkpoint::TokenFile::Open(ESPALIER_SOURCE_DIR "/examples/tiny-samples.npy", 4096);
+  const auto file = checkpoint::TokenFile::Open(testing::SourcePath("examples/tiny-samples.npy"), 4096);
   REQUIRE_OK(file);
   torch::Tensor tokens = torch::empty({windows, 512}, torch::kInt64);
   (*file)->Read(0, tokens.numel(), tokens.mutable_data_ptr<int64_t>());

@@ -44,6 +44,17 @@ print(torch.__path__[0])
 PY
 }
 
+# uv where it can be had (another architecture, a mirror without it: no), else pip; hashes are checked by either.
+install_locked() {
+  local pip=(.deps/python/bin/pip install -q --disable-pip-version-check --no-cache-dir --require-hashes)
+  if "${pip[@]}" -r tools/uv-requirements.lock 2> /dev/null &&
+      .deps/python/bin/uv pip install -q --python .deps/python/bin/python --no-cache --require-hashes -r tools/requirements.lock; then
+    return 0
+  fi
+  echo "setup: uv could not install it; pip does, which takes longer"
+  "${pip[@]}" -r tools/requirements.lock
+}
+
 install_python() {
   mkdir -p .deps
   if [ -n "${ESPALIER_PYTHON:-}" ]; then
@@ -58,7 +69,7 @@ install_python() {
     local python=/usr/bin/python3
     [ -x "$python" ] || python=python3
     [ -x .deps/python/bin/pip ] || "$python" -m venv .deps/python
-    .deps/python/bin/pip install -q --disable-pip-version-check --no-cache-dir --require-hashes -r tools/requirements.lock
+    install_locked
     echo "$wanted" > .deps/python/installed
   fi
   if [ ! -s .deps/torch-folder ] || [ "$(cat .deps/python-interpreter)" != "$PWD/.deps/python/bin/python" ]; then

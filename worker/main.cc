@@ -80,6 +80,9 @@ void AddServeOptions(CLI::App& app, ServeOptions& options, std::string& device) 
   app.add_option("--worker-id", options.worker_id, "a UUID (made at the start unless a supervisor gives one)");
   app.add_option("--drain-seconds", options.drain_seconds, "how long a running task may take to finish after SIGTERM")
       ->capture_default_str();
+  app.add_option("--disk-patience-seconds", options.disk_patience_seconds,
+                 "how long a task that met a full disk waits for room before it has failed")
+      ->capture_default_str();
   app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error")->capture_default_str();
   app.add_option("--log-format", options.log_format, "text or json")->check(CLI::IsMember({"text", "json"}));
 }

@@ -63,7 +63,9 @@ absl::Status LocalService::StartWorkers(int count, v1::DeviceKind device) {
       return ChildCommand{.program = worker_program_,
                           .arguments = {"--coordinator", address(), "--artifacts", folder_.artifacts(), "--device",
                                         device == v1::CUDA ? absl::StrCat("cuda:", index) : "cpu", "--worker-id",
-                                        worker_id, "--drain-seconds", absl::StrCat(kDrainSeconds)},
+                                        worker_id, "--drain-seconds", absl::StrCat(kDrainSeconds),
+                                        // Somebody is looking: a full disk is an error now.
+                                        "--disk-patience-seconds", "0"},
                           .environment = {},
                           .log_path = folder_.log(absl::StrCat("worker-", index))};
     };

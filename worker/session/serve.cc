@@ -39,6 +39,9 @@ class LogObserver final : public SessionObserver {
       spdlog::warn("{}/{} ended after {:.2f} s: {}", task.job_id, task.task_id, seconds, status.ToString());
     }
   }
+  void OnDiskFull(const Task& task, const absl::Status& status, absl::Duration wait) override {
+    spdlog::warn("{}/{} is run again in {}: {}", task.job_id, task.task_id, absl::FormatDuration(wait), status.ToString());
+  }
   void OnTaskCancelled(int slot) override { spdlog::info("stopping the task in slot {}", slot); }
 
  private:
@@ -124,7 +127,9 @@ absl::Status Serve(const ServeOptions& options, const EngineFactory& make_engine
   LogObserver observer;
   const SteadyClock clock;
   WorkerSession session(*engine, *client, clock, worker_id, description,
-                        {.drain_grace = absl::Seconds(options.drain_seconds)}, &observer);
+                        {.drain_grace = absl::Seconds(options.drain_seconds),
+                         .disk_patience = {.limit = absl::Seconds(options.disk_patience_seconds)}},
+                        &observer);
   SignalThread signal_thread(session);
   const absl::Status status = session.Run();
   if (status.ok()) spdlog::info("drained");

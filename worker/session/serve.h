@@ -16,6 +16,7 @@ struct ServeOptions {
   std::string token_file;
   std::string worker_id;  // empty: a new UUID
   double drain_seconds = 30;
+  double disk_patience_seconds = 600;  // how long a task that met a full disk waits for room
   std::string log_format = "text";  // or "json"
   std::string log_level = "info";
   EngineOptions engine;

@@ -147,7 +147,11 @@ void WorkerSession::RunSlot(int slot) {
       std::lock_guard progress_lock(mutex_);
       state_.OnProgress(slot, progress);
     };
-    absl::StatusOr<TaskOutcome> outcome = engine_.Run(task, on_progress, stop);
+    const auto on_full = [&](const absl::Status& status, absl::Duration wait) {
+      if (observer_ != nullptr) observer_->OnDiskFull(task, status, wait);
+    };
+    absl::StatusOr<TaskOutcome> outcome =
+        RunPatiently(engine_, task, on_progress, stop, options_.disk_patience, on_full);
     if (observer_ != nullptr) observer_->OnTaskEnded(task, outcome.status(), clock_.Now() - began);
     lock.lock();
     state_.OnFinished(clock_.Now(), slot, std::move(outcome));

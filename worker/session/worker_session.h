@@ -16,6 +16,7 @@
 #include "common/base/clock.h"
 #include "worker/engine/engine.h"
 #include "worker/session/coordinator_client.h"
+#include "worker/session/disk_patience.h"
 #include "worker/session/session_state.h"
 
 namespace espalier {
@@ -24,6 +25,7 @@ struct SessionOptions {
   absl::Duration drain_grace = absl::Seconds(30);  // a running task may take so long to finish after Drain
   // A draining worker that cannot reach the coordinator leaves after this time; its leases then expire.
   absl::Duration farewell = absl::Seconds(5);
+  DiskPatience disk_patience;
 };
 
 // What happened, for logs and metrics. Called from the session's threads; must not block nor call the session.
@@ -35,6 +37,7 @@ class SessionObserver {
   virtual void OnTaskStarted(const Task& /*task*/) {}
   virtual void OnTaskEnded(const Task& /*task*/, const absl::Status& /*status*/, absl::Duration /*taken*/) {}
   virtual void OnTaskCancelled(int /*slot*/) {}
+  virtual void OnDiskFull(const Task& /*task*/, const absl::Status& /*status*/, absl::Duration /*wait*/) {}
 };
 
 class WorkerSession {

@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   app.add_option("--slots", options.engine.num_slots);
   app.add_option("--worker-id", options.worker_id);
   app.add_option("--drain-seconds", options.drain_seconds);
+  app.add_option("--disk-patience-seconds", options.disk_patience_seconds);
   app.add_option("--token-file", options.token_file);
   CLI11_PARSE(app, argc, argv);
   const char* task_ms = std::getenv("ESPALIER_FAKE_TASK_MS");

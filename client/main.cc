@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   espalier::AddExportCommand(app, exit_code);
   espalier::AddEvaluateCommand(app, exit_code);
   espalier::AddInspectCommand(app, exit_code);
+  espalier::AddFleetCommand(app, exit_code);
   espalier::AddCompletionCommand(app, exit_code);
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
     command->footer(espalier::kExitCodesHelp);

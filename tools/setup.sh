@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need and is not there yet: Debian packages (tools/packages.txt) and a Python
 # environment in .deps/python with LibTorch (tools/requirements.lock, pinned with hashes). Needs the network only when
-# something is missing. ESPALIER_PYTHON=/path/to/python3 uses that interpreter's torch 2.11 instead of installing one.
+# something is missing. --full: also what only `make test-full` needs (tools/packages-full.txt, tests/deploy/requirements.txt).
+# ESPALIER_PYTHON=/path/to/python3 uses that interpreter's torch 2.11 instead of installing one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+package_lists=(tools/packages.txt)
+[ "${1:-}" != --full ] || package_lists+=(tools/packages-full.txt)
 
 missing_packages() {
   local package
   while read -r package; do
     [ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = "install ok installed" ] || echo "$package"
-  done < tools/packages.txt
+  done < <(cat "${package_lists[@]}")
 }
 
 install_packages() {
@@ -80,3 +83,7 @@ install_python() {
 
 install_packages
 install_python
+if [ "${1:-}" = --full ]; then
+  [ -x .deps/deploy/bin/pip ] || /usr/bin/python3 -m venv .deps/deploy
+  .deps/deploy/bin/pip install -q --disable-pip-version-check --no-cache-dir --require-hashes -r tests/deploy/requirements.txt
+fi

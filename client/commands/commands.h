@@ -19,6 +19,7 @@ void AddListingCommands(CLI::App& app, int& exit_code);  // candidates, workers
 void AddExportCommand(CLI::App& app, int& exit_code);
 void AddEvaluateCommand(CLI::App& app, int& exit_code);
 void AddInspectCommand(CLI::App& app, int& exit_code);
+void AddFleetCommand(CLI::App& app, int& exit_code);  // up, down
 void AddCompletionCommand(CLI::App& app, int& exit_code);
 
 // --format, for every command that prints.

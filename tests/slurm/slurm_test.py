@@ -1,0 +1,153 @@
+"""A fleet under a real Slurm on this machine: `espalier fleet up`, preemption, scancel, time limit; the masks stay the same.
+
+python3 slurm_test.py BUILD_FOLDER     exit code 77: skipped, with the reason
+"""
+
+import pathlib
+import re
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+
+from fleet import *
+from slurm_cluster import SlurmCluster, missing_programs
+
+SPEC = ["--model", TINY, "--tokens", SAMPLES, "--target", "60%", "--head-granularity", "head", "--generations", "2", "--seed", "5"]
+WORKERS = 3
+TASK_MS = 4000
+BEGUN = re.compile(r"\] started (\S+)$", re.M)
+
+
+class Site:
+    """The cluster with the fleet's folder, as somebody at a login node sees it."""
+
+    def __init__(self, cluster, programs, folder, fleet):
+        self.cluster, self.programs, self.folder, self.fleet = cluster, programs, folder, fleet
+        self.programs.environment.update(cluster.environment)
+
+    def up(self, *flags):
+        code, out, err = self.programs.run("fleet", "up", "--slurm", "--fleet", self.fleet, "--workers", WORKERS, "--gpus", "1", "--name", "esp",
+                                           *flags)
+        check(code == 0, f"fleet up: exit code {code}: {err}")
+        print("      " + out.replace(str(self.folder), "").strip().replace("\n", "\n      "), flush=True)
+        return out
+
+    def workers(self):
+        """{job id of an array task: (node, state)}"""
+        lines = self.cluster.run("squeue", "-h", "-r", "-n", "esp", "-o", "%i %T %N").splitlines()
+        return {words[0]: (words[2] if len(words) > 2 else "", words[1]) for words in (line.split() for line in lines)}
+
+    def running(self):
+        return {job: node for job, (node, state) in self.workers().items() if state == "RUNNING"}
+
+    def field(self, job, name):
+        found = re.search(rf"\b{name}=(\S+)", self.cluster.run("scontrol", "show", "job", job, check=False))
+        return found.group(1) if found else ""
+
+    def log(self, job):
+        path = self.fleet / "logs" / f"worker-{job}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def begun(self):
+        logs = [path.read_text(errors="replace") for path in (self.fleet / "logs").glob("worker-*.log")]
+        return collections.Counter(task for log in logs for task in BEGUN.findall(log))
+
+    def ask(self, command, *arguments):
+        address = (self.fleet / "address").read_text().strip()
+        return self.programs.run(command, *arguments, "--coordinator", address, "--token-file", self.fleet / "state" / "token")
+
+    def start_again(self, job):
+        """Slurm holds what it requeues for two minutes; nobody here waits so long."""
+        def is_released():
+            self.cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
+            return job in self.running()
+        wait_until(is_released, 90, f"{job} runs again: {self.workers()}")
+
+
+def reference(build):
+    with Folder() as folder, Fleet(folder, Programs(build, fake=True, task_ms=2), lease=60) as fleet:
+        fleet.start_coordinator()
+        fleet.submit(*SPEC)
+        fleet.start_worker()
+        fleet.wait_done()
+        return fleet.masks(), len(fleet.starts())
+
+
+def write_settings(fleet, programs):
+    (fleet / "logs").mkdir(parents=True)
+    (fleet / "settings.sh").write_text(f"programs='{programs.bin}'\nworker_program='{programs.environment['ESPALIER_WORKER']}'\n"
+                                       f"token_file='{fleet}/state/token'\nlisten=127.0.0.1:{free_port()}\nlease_seconds=20\ndrain_seconds=2\n")
+
+
+def preempt(site):
+    """Something more urgent wants the node of one worker: Slurm puts the worker back into the queue."""
+    job, node = sorted(site.running().items())[0]
+    urgent = site.cluster.run("sbatch", "--parsable", "-p", "urgent", "--gres=gpu:1", "-w", node, "-o", "/dev/null", "--wrap", "sleep 8").strip()
+    wait_until(lambda: site.field(job, "Restarts") == "1", 60, f"{job} is requeued: {site.workers()} {site.cluster.log_tail()[-3000:]}")
+    print(f"      {job} on {node} made way for job {urgent}: {site.field(job, 'JobState')}, restarts {site.field(job, 'Restarts')}", flush=True)
+    check("told to end: draining" in site.log(job), f"no drain in the log: {site.log(job)[-1500:]}")
+    wait_until(lambda: not site.cluster.run("squeue", "-h", "-j", urgent, check=False).strip(), 60, "the urgent job ends")
+    site.start_again(job)
+    return job
+
+
+def cancel(site, spared):
+    job = sorted(set(site.running()) - spared)[0]
+    site.cluster.run("scancel", job)
+    wait_until(lambda: job not in site.workers(), 60, f"{job} is gone")
+    print(f"      {job} was cancelled: its log ends '{site.log(job).strip().splitlines()[-1]}'", flush=True)
+    check("draining" in site.log(job), "no drain in the log")
+    site.up()  # brings what is missing
+    return job
+
+
+def reach_the_time_limit(site, spared):
+    job = sorted(set(site.running()) - {spared})[0]
+    site.cluster.run("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+    # Slurm looks at the limits every half a minute; a minute before the end it sends USR1.
+    wait_until(lambda: site.field(job, "Restarts") == "1", 120, f"{job} queues again: {site.log(job)[-1500:]}")
+    print(f"      {job} reached its time limit: {site.field(job, 'JobState')}, restarts {site.field(job, 'Restarts')}", flush=True)
+    check("the time limit is near: draining" in site.log(job) and "queueing again" in site.log(job), site.log(job)[-1500:])
+    site.cluster.run("scontrol", "update", f"JobId={job}", "TimeLimit=30")
+    site.start_again(job)
+    return job
+
+
+def test_preempted_cancelled_and_limited_workers_end_with_the_same_masks(build):
+    expected, num_tasks = reference(build)
+    programs = Programs(build, fake=True, task_ms=TASK_MS)
+    with Folder() as folder:
+        fleet = folder / "fleet"
+        write_settings(fleet, programs)
+        with SlurmCluster(folder / "slurm", nodes=WORKERS) as cluster:
+            site = Site(cluster, programs, folder, fleet)
+            site.up("--with-coordinator")
+            wait_until(lambda: (fleet / "address").exists(), 60, "the coordinator's job writes its address")
+            wait_until(lambda: len(site.running()) == WORKERS, 60, "all workers run")
+            code, out, err = site.ask("submit", *SPEC, "--job-id", "j")
+            check(code == 0, err)
+            wait_until(lambda: len(site.begun()) > 3, 120, "tasks are begun")
+            preempted = preempt(site)
+            limited = reach_the_time_limit(site, preempted)
+            cancel(site, {preempted, limited})
+            code, out, err = site.programs.run("watch", "j", "--coordinator", (fleet / "address").read_text().strip(), "--token-file",
+                                               fleet / "state" / "token", timeout=600)
+            check(code == 0, f"watch: {code}: {out[-500:]} {err}")
+            code, _, err = site.ask("export", "j", "--output", folder / "out")
+            check(code == 0, err)
+            check(masks(read_json(folder / "out" / "result.json")) == expected, "the masks differ from those of an undisturbed run")
+            begun = site.begun()
+            print(f"      {len(begun)} tasks, {sum(begun.values()) - len(begun)} begun again (an undisturbed run has {num_tasks})", flush=True)
+            told = sum(path.read_text(errors="replace").count("handing back") for path in (fleet / "logs").glob("worker-*.log"))
+            check(told == 0, f"{told} workers were told twice, so they did not wait for what they ran")
+            check(sum(begun.values()) - len(begun) <= 3, f"more than one task a loss was begun again: {begun.most_common(5)}")
+            code, _, err = site.programs.run("fleet", "down", "--slurm", "--fleet", fleet, "--name", "esp", "--with-coordinator")
+            check(code == 0, err)
+            wait_until(lambda: not site.workers(), 60, "the workers are gone")
+
+
+if __name__ == "__main__":
+    if missing_programs():
+        print(f"SKIPPED: no {', '.join(missing_programs())}; tools/setup.sh --full installs them (tools/packages-full.txt)")
+        sys.exit(77)
+    main([test_preempted_cancelled_and_limited_workers_end_with_the_same_masks], sys.argv[1])

@@ -9,6 +9,7 @@ full disks, the real engine, longer mixtures.
 import argparse
 import sys
 
+import hard_faults
 from fault_proxy import FaultProxy
 from fleet import *
 
@@ -20,6 +21,7 @@ LEASE = 3.0
 class Context:
     """What all tests of one round share: the programs, the seed, and what an undisturbed run finds."""
 
+    spec = SPEC
     reference = None
     num_tasks = 0
 
@@ -240,7 +242,7 @@ def pause_the_coordinator(context, fleet, proxy):
 SHORT = [test_a_restarted_coordinator_costs_no_task, test_killed_workers_lose_only_what_they_ran,
          test_a_paused_worker_wakes_to_a_task_that_is_anothers, test_a_drained_worker_finishes_and_leaves, test_everything_at_once]
 LONG = [test_a_paused_coordinator_finds_its_workers_again, test_a_second_signal_hands_back_at_once,
-        test_a_proxy_delays_swallows_and_cuts]
+        test_a_proxy_delays_swallows_and_cuts, *hard_faults.TESTS]
 
 
 def run_round(tests, build, seed):

@@ -13,29 +13,10 @@ from harness import *
 
 programs = Programs(sys.argv[1])
 
-JOB = """
-target { count: 2362560 }
-ladder { head_granularity: HEAD attention_levels: 4 ffn_levels: 5 }
-calibration_tokens: 8192
-sequence_length: 128
-additive_score_tokens: 1024
-phases {
-  name: "short" generations: 2 offspring: 4 redraw_every: 1 same_kind_weight: 1 cross_kind_weight: 1
-  stages { survivors: 2 train_tokens: 0 score_tokens: 1024 }
-  stages { survivors: 1 train_tokens: 1024 score_tokens: 1024 }
-  train { loss: KL learning_rate: 5e-4 }
-}
-play_off { tokens: 1024 tokens_per_step: 512 }
-play_off_score_tokens: 1024
-report_score_tokens: 1024
-recovery { tokens: 4096 tokens_per_step: 1024 }
-tokens_per_step: 512
-seed: 7
-"""
 
 
 def arguments(folder, name, *more):
-    (folder / "job.textproto").write_text(JOB)
+    (folder / "job.textproto").write_text(SHORT_JOB)
     return ["run", "--model", TINY, "--tokens", SAMPLES, "--evaluate", SAMPLES, "--evaluate-tokens", "2048", "--job", folder / "job.textproto",
             "--output", folder / name, *more]
 

@@ -63,7 +63,8 @@ class BareRoot:
                 shutil.copy(pathlib.Path("/", name), self.root / name)
         for name in ("etc/ssl/certs", "usr/share/ca-certificates", "usr/local/share/ca-certificates"):
             if pathlib.Path("/", name).exists():
-                shutil.copytree(pathlib.Path("/", name), self.root / name, dirs_exist_ok=True)
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+                run("cp", "-r", "--remove-destination", f"/{name}/.", self.root / name)
         run("mount", "-t", "proc", "proc", self.root / "proc")
         run("mount", "--bind", "/dev", self.root / "dev")
         return self

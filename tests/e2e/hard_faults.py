@@ -160,7 +160,7 @@ def test_what_a_death_costs_with_the_real_engine(context):
         fleet.start_coordinator()
         fleet.submit(*spec(folder))
         fleet.start_worker()
-        fleet.wait_done()
+        fleet.wait_done(900)
         expected, tasks = fleet.masks(), len(fleet.starts())
         longest = max(end - dict(fleet.workers[0].started())[task] for task, end in fleet.workers[0].finished())
     with Folder() as folder, Fleet(folder, programs, lease=lease) as fleet:
@@ -170,7 +170,7 @@ def test_what_a_death_costs_with_the_real_engine(context):
             fleet.start_worker()
         lost, waits = [], []
         for point in sorted(context.random.sample(range(4, tasks * 3 // 4), 4)):
-            if not fleet.wait_for_starts(point):
+            if not fleet.wait_for_starts(point, 600):
                 break
             victim = context.random.choice([worker for worker in fleet.alive() if worker.started()] or fleet.alive())
             victim.process.kill()
@@ -180,7 +180,7 @@ def test_what_a_death_costs_with_the_real_engine(context):
             fleet.start_worker()
             if lost[-1] > 0:
                 waits.append((victim.started()[-1][0], died_at))
-        fleet.wait_done()
+        fleet.wait_done(900)
         check(fleet.masks() == expected, "the masks differ from those of an undisturbed run")
         again = [later - died for task, died in waits for worker in fleet.workers for begun, later in worker.started()
                  if begun == task and later > died]

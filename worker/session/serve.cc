@@ -20,6 +20,8 @@ namespace espalier {
 namespace {
 
 constexpr int kEndOfService = SIGUSR2;  // wakes the signal thread when the session is over
+// A cluster manager tells every process of a job, and a script among them passes it on: that is one wish, not two.
+constexpr absl::Duration kSameWish = absl::Seconds(1);
 
 class LogObserver final : public SessionObserver {
  public:
@@ -69,10 +71,18 @@ class SignalThread {
  private:
   static void Wait(WorkerSession& session) {
     const sigset_t signals = HandledSignals();
+    const SteadyClock clock;
+    absl::Time last = absl::InfinitePast();
     for (int received = 0;;) {
       int signal = 0;
       ::sigwait(&signals, &signal);
       if (signal == kEndOfService) return;
+      if (const absl::Time now = clock.Now(); now - last < kSameWish) {
+        spdlog::info("signal {}: heard already", signal);
+        continue;
+      } else {
+        last = now;
+      }
       ++received;
       spdlog::info("signal {}: {}", signal, received == 1 ? "draining" : received == 2 ? "handing back" : "leaving");
       if (received == 1) session.Drain();

@@ -24,7 +24,7 @@ struct ServeOptions {
 
 using EngineFactory = std::function<absl::StatusOr<std::unique_ptr<Engine>>(const EngineOptions&)>;
 
-// Blocks. SIGTERM or SIGINT drains, a second one hands back at once, a third ends the process. kFailedPrecondition: the
+// Blocks. SIGTERM or SIGINT drains, a second one (a second later or more) hands back at once, a third ends the process. kFailedPrecondition: the
 // coordinator refused this worker, or the device is not there.
 absl::Status Serve(const ServeOptions& options, const EngineFactory& make_engine);
 

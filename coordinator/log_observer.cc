@@ -3,24 +3,25 @@
 #include <spdlog/spdlog.h>
 
 #include "common/domain/lease_token.h"
+#include "common/security/redact.h"
 
 namespace espalier {
 
 void LogObserver::OnJobState(const std::string& job_id, JobState state, const std::string& why) {
-  spdlog::info("job {} is {}{}{}", job_id, Name(state), why.empty() ? "" : ": ", why);
+  spdlog::info("job {} is {}{}{}", job_id, Name(state), why.empty() ? "" : ": ", WithoutPaths(why));
   next_->OnJobState(job_id, state, why);
 }
 
 void LogObserver::OnLeaseGranted(const LeaseToken& token, const std::string& worker_id, TaskKind kind,
                                  const std::string& reason, absl::Duration queued) {
-  spdlog::debug("leased {} to worker {}: {}", ToText(token), worker_id, reason);
+  spdlog::debug("leased {} to worker {}: {}", ToText(token), worker_id, WithoutPaths(reason));
   next_->OnLeaseGranted(token, worker_id, kind, reason, queued);
 }
 
 void LogObserver::OnLeaseEnded(const LeaseToken& token, const std::string& worker_id, AttemptEnd end,
                                const std::string& reason) {
   const auto level = end == AttemptEnd::kHandedBack ? spdlog::level::debug : spdlog::level::warn;
-  spdlog::log(level, "lease of {} by worker {} {}: {}", ToText(token), worker_id, Name(end), reason);
+  spdlog::log(level, "lease of {} by worker {} {}: {}", ToText(token), worker_id, Name(end), WithoutPaths(reason));
   next_->OnLeaseEnded(token, worker_id, end, reason);
 }
 
@@ -30,27 +31,27 @@ void LogObserver::OnCommitted(const LeaseToken& token, const TaskOutcome& outcom
 }
 
 void LogObserver::OnReportRefused(const LeaseToken& token, const std::string& reason) {
-  spdlog::warn("report about {} refused: {}", ToText(token), reason);
+  spdlog::warn("report about {} refused: {}", ToText(token), WithoutPaths(reason));
   next_->OnReportRefused(token, reason);
 }
 
 void LogObserver::OnTaskGivenUp(const std::string& job_id, const std::string& task_id, const std::string& why) {
-  spdlog::error("task {} of job {} {}", task_id, job_id, why);
+  spdlog::error("task {} of job {} {}", task_id, job_id, WithoutPaths(why));
   next_->OnTaskGivenUp(job_id, task_id, why);
 }
 
 void LogObserver::OnWorkerSeen(const std::string& worker_id, const std::string& host_and_device) {
-  spdlog::info("worker {} joined: {}", worker_id, host_and_device);
+  spdlog::info("worker {} joined: {}", worker_id, WithoutPaths(host_and_device));
   next_->OnWorkerSeen(worker_id, host_and_device);
 }
 
 void LogObserver::OnWorkerGone(const std::string& worker_id, const std::string& why) {
-  spdlog::info("worker {} gone: {}", worker_id, why);
+  spdlog::info("worker {} gone: {}", worker_id, WithoutPaths(why));
   next_->OnWorkerGone(worker_id, why);
 }
 
 void LogObserver::OnStoreError(const std::string& what, const absl::Status& status) {
-  spdlog::error("the store refused {}: {}", what, status.ToString());
+  spdlog::error("the store refused {}: {}", what, WithoutPaths(status.ToString()));
   next_->OnStoreError(what, status);
 }
 

@@ -19,8 +19,8 @@
 #include "coordinator/http/routes.h"
 #include "coordinator/json_log.h"
 #include "coordinator/log_observer.h"
-#include "coordinator/rpc/gate.h"
 #include "coordinator/rpc/server.h"
+#include "coordinator/security_options.h"
 #include "coordinator/store/sqlite_job_store.h"
 
 namespace espalier {
@@ -32,7 +32,8 @@ constexpr char kVersion[] = ESPALIER_VERSION;
 enum ExitCode { kStopped = 0, kFailed = 1, kUsage = 2, kAddressInUse = 3, kStateUnusable = 4, kLostStore = 5 };
 
 constexpr char kFooter[] =
-    "Exit codes: 0 stopped by SIGTERM or SIGINT; 1 failed; 2 wrong flags; 3 the address is in use or may not be bound;\n"
+    "Exit codes: 0 stopped by SIGTERM or SIGINT; 1 failed; 2 wrong flags; 3 the address is in use or may not be bound,\n"
+    "a certificate, token file or root cannot be used;\n"
     "4 the state folder cannot be used (locked by another coordinator, damaged, foreign, no space);\n"
     "5 the store failed while running, or another coordinator took over.";
 
@@ -41,12 +42,11 @@ struct Flags {
   std::string state;
   std::string artifacts;
   std::string http;
-  std::string token_file;
   std::string ready_file;
   std::string log_level = "info";
   std::string log_format = "text";
   double lease_seconds = 60;
-  bool is_insecure = false;
+  SecurityOptions security;
 };
 
 // One step of the start that failed, with the exit code that says which.
@@ -61,6 +61,7 @@ class Program {
 
   std::optional<StartError> Start() {
     if (const absl::Status status = OpenState(); !status.ok()) return StartError{kStateUnusable, status};
+    if (const absl::Status status = OpenSecurity(); !status.ok()) return StartError{kAddressInUse, status};
     if (const absl::Status status = Listen(); !status.ok()) return StartError{kAddressInUse, status};
     if (const absl::Status status = ListenHttp(); !status.ok()) return StartError{kAddressInUse, status};
     return std::nullopt;
@@ -69,7 +70,7 @@ class Program {
   absl::Status SayReady() {
     const std::string address = rpc_->address().ToText();
     std::cout << "listening on " << address << std::endl;
-    if (http_ != nullptr) std::cout << "http on " << http_host_ << ":" << http_->port() << std::endl;
+    if (http_ != nullptr) std::cout << "http on " << http_address_->host << ":" << http_->port() << std::endl;
     if (flags_.ready_file.empty()) return absl::OkStatus();
     return WriteFileAtomically(flags_.ready_file, address + "\n");
   }
@@ -95,7 +96,8 @@ class Program {
 
  private:
   absl::Status OpenState() {
-    ESPALIER_RETURN_IF_ERROR(CreateFolders(flags_.state));
+    ESPALIER_ASSIGN_OR_RETURN(const bool is_open_to_others, CreatePrivateFolder(flags_.state));
+    if (is_open_to_others) spdlog::warn("other users can look into the state folder; chmod 700 it");
     artifact_folder_ = flags_.artifacts.empty() ? flags_.state + "/artifacts" : flags_.artifacts;
     ESPALIER_ASSIGN_OR_RETURN(artifacts_, OpenFolderArtifactStore(artifact_folder_));
     ESPALIER_ASSIGN_OR_RETURN(store_, OpenSqliteJobStore(flags_.state + "/coordinator.sqlite"));
@@ -106,20 +108,27 @@ class Program {
     parts.observer = &observer_;
     parts.options.lease_duration = absl::Seconds(flags_.lease_seconds);
     ESPALIER_ASSIGN_OR_RETURN(coordinator_, Coordinator::Open(std::move(parts), clock_.Now()));
-    spdlog::info("state in {} (epoch {}), artifacts in {}", flags_.state, store_->epoch(), artifact_folder_);
+    spdlog::info("opened the state folder (epoch {})", store_->epoch());
+    return absl::OkStatus();
+  }
+
+  absl::Status OpenSecurity() {
+    const std::string listen = flags_.listen.empty() ? "unix:" + flags_.state + "/coordinator.sock" : flags_.listen;
+    ESPALIER_ASSIGN_OR_RETURN(listen_address_, ParseListenAddress(listen));
+    if (!flags_.http.empty()) {
+      ESPALIER_ASSIGN_OR_RETURN(http_address_, ParseListenAddress(flags_.http));
+      if (http_address_->is_unix) return absl::InvalidArgumentError("--http: needs HOST:PORT");
+    }
+    ESPALIER_ASSIGN_OR_RETURN(
+        security_, Security::Open(flags_.security, listen_address_, http_address_.has_value() ? &*http_address_ : nullptr,
+                                  flags_.state, artifact_folder_, &clock_));
     return absl::OkStatus();
   }
 
   absl::Status Listen() {
     ServerOptions options;
-    const std::string listen = flags_.listen.empty() ? "unix:" + flags_.state + "/coordinator.sock" : flags_.listen;
-    ESPALIER_ASSIGN_OR_RETURN(options.address, ParseListenAddress(listen));
-    ESPALIER_RETURN_IF_ERROR(CheckExposure(options.address, flags_.is_insecure));
-    if (!options.address.is_unix) {
-      const std::string path = flags_.token_file.empty() ? flags_.state + "/token" : flags_.token_file;
-      ESPALIER_ASSIGN_OR_RETURN(options.token, ReadOrMakeToken(path));
-      spdlog::info("callers need the token in {}", path);
-    }
+    options.address = listen_address_;
+    security_->ApplyTo(&options);
     options.artifact_folder = artifact_folder_;
     options.upload_folder = flags_.state + "/uploads";
     ESPALIER_ASSIGN_OR_RETURN(rpc_, RpcServer::Start(coordinator_.get(), artifacts_.get(), &clock_, options));
@@ -127,12 +136,11 @@ class Program {
   }
 
   absl::Status ListenHttp() {
-    if (flags_.http.empty()) return absl::OkStatus();
-    ESPALIER_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(flags_.http));
-    if (address.is_unix) return absl::InvalidArgumentError("--http: needs HOST:PORT");
+    if (!http_address_.has_value()) return absl::OkStatus();
     HttpOptions options;
-    options.host = http_host_ = address.host;
-    options.port = address.port;
+    options.host = http_address_->host;
+    options.port = http_address_->port;
+    security_->ApplyTo(&options);
     ESPALIER_ASSIGN_OR_RETURN(http_, HttpServer::Start(options, MakeRouter(coordinator_.get(), metrics_.get(), &clock_)));
     return absl::OkStatus();
   }
@@ -142,10 +150,12 @@ class Program {
   std::unique_ptr<Metrics> metrics_;
   LogObserver observer_;
   std::string artifact_folder_;
-  std::string http_host_;
+  ListenAddress listen_address_;
+  std::optional<ListenAddress> http_address_;
   std::unique_ptr<ArtifactStore> artifacts_;
   std::unique_ptr<JobStore> store_;
   std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<Security> security_;
   std::unique_ptr<RpcServer> rpc_;
   std::unique_ptr<HttpServer> http_;
 };
@@ -171,7 +181,6 @@ int main(int argc, char** argv) {
   app.add_option("--listen", flags.listen, "unix:PATH or HOST:PORT (port 0: any); default unix:STATE/coordinator.sock");
   app.add_option("--artifacts", flags.artifacts, "Folder of artifacts, shared with the workers; default STATE/artifacts");
   app.add_option("--http", flags.http, "HOST:PORT of probes and metrics; default none");
-  app.add_option("--token-file", flags.token_file, "Token for TCP, made with mode 0600 if missing; default STATE/token");
   app.add_option("--ready-file", flags.ready_file, "The address is written here once calls are answered");
   app.add_option("--lease-seconds", flags.lease_seconds, "A worker silent for so long loses its leases")
       ->check(CLI::Range(0.5, 86400.0))
@@ -180,7 +189,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
   app.add_option("--log-format", flags.log_format)->check(CLI::IsMember({"text", "json"}))->capture_default_str();
-  app.add_flag("--insecure", flags.is_insecure, "Allow an address beyond this machine without TLS");
+  AddSecurityFlags(app, flags.security);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -10,6 +10,7 @@
 #include "worker/engine/engine.h"
 #include "worker/engine/one_shot.h"
 #include "worker/session/serve.h"
+#include "worker/session/serve_flags.h"
 
 namespace espalier {
 namespace {
@@ -73,7 +74,7 @@ void AddServeOptions(CLI::App& app, ServeOptions& options, std::string& device) 
   app.add_option("--slots", options.engine.num_slots, "tasks that run at once")
       ->capture_default_str()
       ->check(CLI::Range(1, 64));
-  app.add_option("--token-file", options.token_file, "file with the bearer token");
+  AddSecurityFlags(app, options);
   app.add_option("--state-memory", options.engine.state_memory_bytes,
                  "bytes of host memory for retained training states (0: a quarter of the machine's)")
       ->transform(CLI::AsSizeValue(false));

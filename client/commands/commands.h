@@ -25,10 +25,12 @@ void AddCompletionCommand(CLI::App& app, int& exit_code);
 // --format, for every command that prints.
 void AddFormatFlag(CLI::App& command, std::string& format);
 
-// --coordinator, --token-file and --format, for the commands that talk to a coordinator.
+// --coordinator, --token-file, --tls-... and --format, for the commands that talk to a coordinator.
 struct RemoteFlags {
   std::string coordinator;
   std::string token_file;
+  TlsFiles tls;
+  std::string tls_server_name;
   std::string format = "text";
   bool is_json() const { return format == "json"; }
 };

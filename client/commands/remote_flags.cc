@@ -10,12 +10,21 @@ void AddFormatFlag(CLI::App& command, std::string& format) {
 
 void AddRemoteFlags(CLI::App& command, RemoteFlags& flags) {
   command.add_option("--coordinator", flags.coordinator, "HOST:PORT or unix:PATH")->envname("ESPALIER_COORDINATOR");
-  command.add_option("--token-file", flags.token_file, "file with the bearer token")->envname("ESPALIER_TOKEN_FILE");
+  command.add_option("--token-file", flags.token_file, "file with the bearer token (mode 0600)")->envname("ESPALIER_TOKEN_FILE");
+  command.add_option("--tls-ca", flags.tls.ca, "PEM: speak TLS, and trust coordinators with a certificate from here")
+      ->envname("ESPALIER_TLS_CA");
+  command.add_option("--tls-cert", flags.tls.certificate, "PEM chain to show to the coordinator (mutual TLS)")
+      ->envname("ESPALIER_TLS_CERT");
+  command.add_option("--tls-key", flags.tls.key, "its private key (PEM, mode 0600)")->envname("ESPALIER_TLS_KEY");
+  command
+      .add_option("--tls-server-name", flags.tls_server_name,
+                  "the name in the coordinator's certificate, where the address has another")
+      ->envname("ESPALIER_TLS_SERVER_NAME");
   AddFormatFlag(command, flags.format);
 }
 
 absl::StatusOr<std::unique_ptr<Connection>> Connect(const RemoteFlags& flags) {
-  return Connection::Open({flags.coordinator, flags.token_file});
+  return Connection::Open({flags.coordinator, flags.token_file, flags.tls, flags.tls_server_name});
 }
 
 std::string FullJobName(const std::string& name) {

@@ -66,7 +66,9 @@ absl::Status LocalService::StartWorkers(int count, v1::DeviceKind device) {
                                         worker_id, "--drain-seconds", absl::StrCat(kDrainSeconds),
                                         // Somebody is looking: a full disk is an error now.
                                         "--disk-patience-seconds", "0"},
-                          .environment = {},
+                          // A fleet's credentials are none of a private coordinator's business.
+                          .environment = {"ESPALIER_TOKEN_FILE=", "ESPALIER_TLS_CA=", "ESPALIER_TLS_CERT=",
+                                          "ESPALIER_TLS_KEY=", "ESPALIER_TLS_SERVER_NAME="},
                           .log_path = folder_.log(absl::StrCat("worker-", index))};
     };
     worker.permanent = {{2, absl::StatusCode::kInternal},

@@ -6,10 +6,8 @@
 #include <thread>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
-#include "common/base/files.h"
 #include "common/base/status_macros.h"
 
 namespace espalier {
@@ -62,7 +60,8 @@ CallGuard::~CallGuard() {
   thread_.join();
 }
 
-Connection::Connection(std::string address, std::string token)
+Connection::Connection(std::string address, const ChannelSecurity& security,
+                       const std::shared_ptr<grpc::ChannelCredentials>& credentials, std::unique_ptr<CallToken> token)
     : address_(std::move(address)), token_(std::move(token)) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30000);
@@ -71,7 +70,8 @@ Connection::Connection(std::string address, std::string token)
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);  // for one attempt to connect, despite its name
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   arguments.SetMaxReceiveMessageSize(64 << 20);
-  channel_ = grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
+  SetSecurityArguments(security, &arguments);
+  channel_ = grpc::CreateCustomChannel(address_, credentials, arguments);
   stub_ = v1::SearchService::NewStub(channel_);
 }
 
@@ -82,17 +82,16 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOpt
   }
   // Without a call under way gRPC looks at a connection that is being made only this often (5 s by default).
   ::setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100", 0);
-  std::string token;
-  if (!options.token_file.empty()) {
-    ESPALIER_ASSIGN_OR_RETURN(token, ReadFile(options.token_file, 1 << 16));
-    absl::StripAsciiWhitespace(&token);
-  }
-  return std::unique_ptr<Connection>(new Connection(options.coordinator, token));
+  const ChannelSecurity security{options.tls, options.tls_server_name, options.token_file};
+  ESPALIER_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials,
+                            MakeChannelCredentials(options.coordinator, security));
+  ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<CallToken> token, CallToken::Open(options.token_file));
+  return std::unique_ptr<Connection>(new Connection(options.coordinator, security, credentials, std::move(token)));
 }
 
 void Connection::Prepare(grpc::ClientContext& context, absl::Duration limit) const {
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(limit));
-  if (!token_.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", token_));
+  token_->AddTo(context);
 }
 
 absl::Status Connection::InWords(const grpc::Status& status) const {

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/security/channel.h"
 #include "espalier/v1/search_service.grpc.pb.h"
 
 namespace espalier {
@@ -20,6 +21,8 @@ namespace espalier {
 struct ConnectionOptions {
   std::string coordinator;  // HOST:PORT or unix:PATH
   std::string token_file;
+  TlsFiles tls;                 // empty: plain text
+  std::string tls_server_name;  // where the certificate has another name than the address
 };
 
 // Cancels a blocking call once `keep_going` says no. Must not outlive the context.
@@ -39,7 +42,8 @@ class CallGuard {
 
 class Connection {
  public:
-  // Does not wait for the coordinator. kInvalidArgument when no address was given or the token file cannot be read.
+  // Does not wait for the coordinator. kInvalidArgument when no address was given, or the token file or a certificate
+  // cannot be used.
   static absl::StatusOr<std::unique_ptr<Connection>> Open(const ConnectionOptions& options);
 
   // One unary call, e.g. Call(&Stub::GetJob, request). kUnavailable names the address.
@@ -72,10 +76,11 @@ class Connection {
   const std::string& address() const { return address_; }
 
  private:
-  Connection(std::string address, std::string token);
+  Connection(std::string address, const ChannelSecurity& security,
+             const std::shared_ptr<grpc::ChannelCredentials>& credentials, std::unique_ptr<CallToken> token);
 
   const std::string address_;
-  const std::string token_;
+  const std::unique_ptr<CallToken> token_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::SearchService::Stub> stub_;
 };

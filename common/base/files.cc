@@ -73,8 +73,10 @@ absl::Status ErrnoStatus(std::string_view what, const std::string& path) {
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes) {
-  Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Opened without blocking, because a named pipe would wait for somebody who writes; read as usual.
+  Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (descriptor.get() < 0) return ErrnoStatus("cannot open", path);
+  ::fcntl(descriptor.get(), F_SETFL, ::fcntl(descriptor.get(), F_GETFL) & ~O_NONBLOCK);
   struct stat info;
   if (::fstat(descriptor.get(), &info) != 0) return ErrnoStatus("cannot stat", path);
   if (S_ISDIR(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat("'", path, "' is a folder, not a file"));

@@ -1,6 +1,9 @@
 #include "common/base/sha256.h"
 
+#include <fcntl.h>
 #include <openssl/evp.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdint>
@@ -41,8 +44,18 @@ std::string Sha256Hex(std::string_view bytes) {
 }
 
 absl::StatusOr<std::string> Sha256HexOfFile(const std::string& path) {
-  std::FILE* file = std::fopen(path.c_str(), "rb");
-  if (file == nullptr) return absl::NotFoundError(absl::StrCat("cannot open '", path, "'"));
+  // A pipe would wait for somebody who writes, a device might never end.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  struct stat info;
+  if (fd < 0 || ::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    if (fd >= 0) ::close(fd);
+    return absl::NotFoundError(absl::StrCat("cannot open '", path, "' as a regular file"));
+  }
+  std::FILE* file = ::fdopen(fd, "rb");
+  if (file == nullptr) {
+    ::close(fd);
+    return absl::UnavailableError(absl::StrCat("cannot read '", path, "'"));
+  }
   Sha256 sha;
   std::vector<char> buffer(1 << 20);
   size_t count = 0;

@@ -49,9 +49,12 @@ absl::Status ReadTokens(const char* field, const std::string& path, int vocabula
 
 }  // namespace
 
-absl::StatusOr<JobInputs> ReadJobInputs(const JobSpec& spec) {
+absl::StatusOr<JobInputs> ReadJobInputs(const JobSpec& spec, const PathRoots& roots) {
   JobInputs inputs;
   ESPALIER_RETURN_IF_ERROR(CheckPath("model_folder", spec.model_folder));
+  ESPALIER_RETURN_IF_ERROR(roots.Check("spec.model_folder", spec.model_folder));
+  ESPALIER_RETURN_IF_ERROR(roots.Check("spec.tokens_path", spec.tokens_path));
+  if (!spec.evaluation_path.empty()) ESPALIER_RETURN_IF_ERROR(roots.Check("spec.evaluation_path", spec.evaluation_path));
   const auto folder = checkpoint::ModelFolder::Open(spec.model_folder);
   if (!folder.ok()) return AtField("model_folder", folder.status());
   inputs.dense = (*folder)->config();

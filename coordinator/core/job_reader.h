@@ -5,10 +5,11 @@
 #include "absl/status/statusor.h"
 #include "common/domain/job.h"
 #include "common/domain/job_inputs.h"
+#include "common/security/path_roots.h"
 
 namespace espalier {
 
-// Errors name the field of the specification, the file and what is wrong with it.
-absl::StatusOr<JobInputs> ReadJobInputs(const JobSpec& spec);
+// Errors name the field of the specification, the file and what is wrong with it. Nothing outside of the roots is opened.
+absl::StatusOr<JobInputs> ReadJobInputs(const JobSpec& spec, const PathRoots& roots = {});
 
 }  // namespace espalier

@@ -4,12 +4,16 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/beast/ssl.hpp>
 #include <chrono>
 #include <optional>
 #include <thread>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/strings.h"
+#include "coordinator/http/tls_context.h"
 
 namespace espalier {
 namespace {
@@ -23,54 +27,104 @@ constexpr uint32_t kMaxHeaderBytes = 16 << 10;
 constexpr uint64_t kMaxBodyBytes = 1 << 20;
 constexpr auto kHeaderTime = std::chrono::seconds(10);
 
-// One connection; lives as long as its handlers do.
-class Connection final : public std::enable_shared_from_this<Connection> {
- public:
-  Connection(tcp::socket socket, const HttpRouter& router, int* num_open)
-      : stream_(std::move(socket)), router_(router), num_open_(num_open) {
-    ++*num_open_;
-  }
-  ~Connection() { --*num_open_; }
+// What connections share; outlives them.
+struct Shared {
+  HttpRouter router;
+  HttpOptions options;
+  int num_open = 0;  // touched on the server's thread
+};
 
+HttpResponse Refusal(const absl::Status& why) {
+  const int status = absl::IsUnauthenticated(why) ? 401 : 403;
+  return {status, "text/plain; charset=utf-8", ToString(why.message()) + "\n"};
+}
+
+HttpResponse AnswerTo(const http::request<http::string_body>& request, const Shared& shared) {
+  if (request.method() != http::verb::get && request.method() != http::verb::head) {
+    return {405, "text/plain; charset=utf-8", "only GET and HEAD are answered\n"};
+  }
+  const std::string target(request.target().data(), request.target().size());
+  const std::string path = target.substr(0, target.find('?'));
+  if (shared.options.authorize && !shared.router.open.contains(path)) {
+    const auto header = request[http::field::authorization];
+    const absl::Status status = shared.options.authorize(std::string(header.data(), header.size()));
+    if (!status.ok()) return Refusal(status);
+  }
+  return shared.router.Answer(path);
+}
+
+using PlainStream = beast::tcp_stream;
+using TlsStream = beast::ssl_stream<beast::tcp_stream>;
+
+// One connection; lives as long as its handlers do.
+template <typename Stream>
+class Connection final : public std::enable_shared_from_this<Connection<Stream>> {
+ public:
+  Connection(tcp::socket socket, Shared* shared)
+    requires std::is_same_v<Stream, PlainStream>
+      : stream_(std::move(socket)), shared_(shared) {
+    ++shared_->num_open;
+  }
+  Connection(tcp::socket socket, std::shared_ptr<asio::ssl::context> context, Shared* shared)
+    requires std::is_same_v<Stream, TlsStream>
+      : context_(std::move(context)), stream_(std::move(socket), *context_), shared_(shared) {
+    ++shared_->num_open;
+  }
+  ~Connection() { --shared_->num_open; }
+
+  void Begin() {
+    if constexpr (std::is_same_v<Stream, TlsStream>) {
+      beast::get_lowest_layer(stream_).expires_after(kHeaderTime);
+      stream_.async_handshake(asio::ssl::stream_base::server, [self = this->shared_from_this()](beast::error_code error) {
+        if (!error) self->Read();
+      });
+    } else {
+      Read();
+    }
+  }
+
+ private:
   void Read() {
     parser_.emplace();
     parser_->header_limit(kMaxHeaderBytes);
     parser_->body_limit(kMaxBodyBytes);
-    stream_.expires_after(kHeaderTime);
-    http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code error, std::size_t) {
+    beast::get_lowest_layer(stream_).expires_after(kHeaderTime);
+    http::async_read(stream_, buffer_, *parser_, [self = this->shared_from_this()](beast::error_code error, std::size_t) {
       if (!error) self->Respond();
     });
   }
 
- private:
   void Respond() {
     const http::request<http::string_body>& request = parser_->get();
-    HttpResponse answer;
-    if (request.method() != http::verb::get && request.method() != http::verb::head) {
-      answer = {405, "text/plain; charset=utf-8", "only GET and HEAD are answered\n"};
-    } else {
-      const std::string target(request.target().data(), request.target().size());
-      answer = router_.Answer(target.substr(0, target.find('?')));
-    }
+    HttpResponse answer = AnswerTo(request, *shared_);
     response_.emplace(static_cast<http::status>(answer.status), request.version());
     response_->set(http::field::content_type, answer.content_type);
     response_->set("X-Content-Type-Options", "nosniff");
     response_->set(http::field::cache_control, "no-store");
+    if (answer.status == 401) response_->set(http::field::www_authenticate, "Bearer");
     response_->keep_alive(request.keep_alive());
     const size_t length = answer.body.size();
     if (request.method() != http::verb::head) response_->body() = std::move(answer.body);
     response_->content_length(length);
-    http::async_write(stream_, *response_, [self = shared_from_this()](beast::error_code error, std::size_t) {
+    http::async_write(stream_, *response_, [self = this->shared_from_this()](beast::error_code error, std::size_t) {
       if (error) return;
       if (self->response_->keep_alive()) return self->Read();
-      beast::error_code ignored;
-      self->stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+      self->End();
     });
   }
 
-  beast::tcp_stream stream_;
-  const HttpRouter& router_;
-  int* num_open_;
+  void End() {
+    if constexpr (std::is_same_v<Stream, TlsStream>) {
+      stream_.async_shutdown([self = this->shared_from_this()](beast::error_code) {});
+    } else {
+      beast::error_code ignored;
+      stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    }
+  }
+
+  std::shared_ptr<asio::ssl::context> context_;  // TLS only
+  Stream stream_;
+  Shared* shared_;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;
   std::optional<http::response<http::string_body>> response_;
@@ -78,14 +132,19 @@ class Connection final : public std::enable_shared_from_this<Connection> {
 
 class HttpServerImpl final : public HttpServer {
  public:
-  HttpServerImpl(HttpRouter router, int max_connections)
-      : router_(std::move(router)), max_connections_(max_connections), acceptor_(context_) {}
+  HttpServerImpl(HttpRouter router, const HttpOptions& options)
+      : shared_{std::move(router), options}, acceptor_(context_) {}
   ~HttpServerImpl() override {
     context_.stop();
     if (thread_.joinable()) thread_.join();
   }
 
-  absl::Status Listen(const HttpOptions& options) {
+  absl::Status Listen() {
+    const HttpOptions& options = shared_.options;
+    if (!options.certificate_path.empty()) {
+      tls_.emplace(options.certificate_path, options.key_path, absl::Seconds(options.tls_reload_seconds));
+      if (absl::Status status = tls_->Load(); !status.ok()) return status;
+    }
     const auto fail = [&](const char* what, const beast::error_code& error) {
       return absl::FailedPreconditionError(
           absl::StrCat("--http: ", what, " ", options.host, ":", options.port, ": ", error.message()));
@@ -111,16 +170,19 @@ class HttpServerImpl final : public HttpServer {
  private:
   void Accept() {
     acceptor_.async_accept([this](beast::error_code error, tcp::socket socket) {
-      if (!error && num_open_ < max_connections_) {
-        std::make_shared<Connection>(std::move(socket), router_, &num_open_)->Read();
+      if (!error && shared_.num_open < shared_.options.max_connections) {
+        if (tls_.has_value()) {
+          std::make_shared<Connection<TlsStream>>(std::move(socket), tls_->Current(), &shared_)->Begin();
+        } else {
+          std::make_shared<Connection<PlainStream>>(std::move(socket), &shared_)->Begin();
+        }
       }
       if (error != asio::error::operation_aborted) Accept();
     });
   }
 
-  const HttpRouter router_;
-  const int max_connections_;
-  int num_open_ = 0;  // touched on the server's thread; outlives the context's handlers
+  Shared shared_;  // outlives the context's handlers
+  std::optional<TlsContext> tls_;
   asio::io_context context_{1};
   tcp::acceptor acceptor_;
   int port_ = 0;
@@ -140,8 +202,8 @@ HttpResponse HttpRouter::Answer(const std::string& path) const {
 }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions& options, HttpRouter router) {
-  auto server = std::make_unique<HttpServerImpl>(std::move(router), options.max_connections);
-  if (absl::Status status = server->Listen(options); !status.ok()) return status;
+  auto server = std::make_unique<HttpServerImpl>(std::move(router), options);
+  if (absl::Status status = server->Listen(); !status.ok()) return status;
   return server;
 }
 

@@ -1,12 +1,15 @@
-// A small HTTP server (Boost.Beast) on one thread: probes and metrics now, pages later. GET and HEAD only.
+// A small HTTP server (Boost.Beast) on one thread, with TLS when it is told to: probes and metrics
+// now, pages later. GET and HEAD only.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace espalier {
@@ -23,6 +26,7 @@ using HttpHandler = std::function<HttpResponse(const std::string& path)>;
 struct HttpRouter {
   std::map<std::string, HttpHandler> exact;     // "/metrics"
   std::map<std::string, HttpHandler> prefixes;  // "/jobs/": the longest that fits
+  std::set<std::string> open;                   // of `exact`: answered without a token, for probes
   HttpResponse Answer(const std::string& path) const;  // 404 where nothing fits
 };
 
@@ -30,11 +34,18 @@ struct HttpOptions {
   std::string host = "127.0.0.1";
   int port = 0;  // 0: any free one
   int max_connections = 256;
+  // TLS (1.2 at least) when both are given. Replaced files count for connections made at most so many seconds later.
+  std::string certificate_path;
+  std::string key_path;
+  int tls_reload_seconds = 10;
+  // Asked with the authorization header before anything but the open paths is answered: kUnauthenticated becomes 401,
+  // another error 403. None: everybody may read.
+  std::function<absl::Status(const std::string& authorization)> authorize;
 };
 
 class HttpServer {
  public:
-  // kFailedPrecondition when the port is in use.
+  // kFailedPrecondition when the port is in use, kInvalidArgument when a certificate cannot be used.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const HttpOptions& options, HttpRouter router);
   virtual ~HttpServer() = default;  // ends the thread
   virtual int port() const = 0;

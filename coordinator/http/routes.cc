@@ -1,17 +1,19 @@
 #include "coordinator/http/routes.h"
 
 #include "common/base/strings.h"
+#include "common/security/redact.h"
 
 namespace espalier {
 
 HttpRouter MakeRouter(Coordinator* coordinator, Metrics* metrics, const Clock* clock) {
   HttpRouter router;
+  router.open = {"/healthz", "/readyz"};
   // Alive: this thread answers. Ready: the store can be written, so that work can go on.
   router.exact["/healthz"] = [](const std::string&) { return HttpResponse{.body = "ok\n"}; };
   router.exact["/readyz"] = [coordinator](const std::string&) {
     const absl::Status status = coordinator->Fatal();
     if (status.ok()) return HttpResponse{.body = "ok\n"};
-    return HttpResponse{.status = 503, .body = ToString(status.message()) + "\n"};
+    return HttpResponse{.status = 503, .body = WithoutPaths(ToStd(status.message())) + "\n"};
   };
   router.exact["/metrics"] = [coordinator, metrics, clock](const std::string&) {
     HttpResponse response;

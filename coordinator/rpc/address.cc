@@ -1,5 +1,6 @@
 #include "coordinator/rpc/address.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -8,9 +9,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/files.h"
 
 namespace espalier {
@@ -72,7 +75,12 @@ absl::Status PrepareTcp(const ListenAddress& address) {
 }  // namespace
 
 bool ListenAddress::is_loopback() const {
-  return is_unix || host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
+  if (is_unix || host == "localhost") return true;
+  // Numbers only: a name such as 127.example.org leads anywhere.
+  in_addr v4;
+  in6_addr v6;
+  if (::inet_pton(AF_INET, host.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+  return ::inet_pton(AF_INET6, host.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
 std::string ListenAddress::ToText() const {
@@ -101,12 +109,17 @@ absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text) {
   return absl::InvalidArgumentError(absl::StrCat("'", text, "' is neither unix:PATH nor HOST:PORT"));
 }
 
-absl::Status CheckExposure(const ListenAddress& address, bool is_insecure_allowed) {
-  if (address.is_loopback() || is_insecure_allowed) return absl::OkStatus();
+absl::Status CheckExposure(const char* flag, const ListenAddress& address, const Protection& protection) {
+  if (address.is_loopback() || protection.is_insecure_allowed) return absl::OkStatus();
+  std::vector<std::string> missing;
+  if (!protection.has_tls) missing.push_back("TLS (--tls-cert, --tls-key)");
+  if (!protection.has_tokens) missing.push_back("tokens with roles (--tokens)");
+  if (!protection.has_roots) missing.push_back("the folders that jobs may name (--allow-root)");
+  if (missing.empty()) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat(
-      "--listen: ", address.ToText(),
-      " can be reached from other machines, and this version does not speak TLS yet. Listen on a Unix socket or on "
-      "127.0.0.1 (and reach it through ssh), or say --insecure if the network is trusted"));
+      flag, ": ", address.ToText(), " can be reached from other machines and lacks ", absl::StrJoin(missing, ", "),
+      ". Give them, or listen on a Unix socket or 127.0.0.1 (and reach it through ssh), or say --insecure if the network "
+      "and everybody on it are trusted"));
 }
 
 absl::Status PrepareAddress(const ListenAddress& address) {

@@ -20,8 +20,17 @@ struct ListenAddress {
 // "unix:PATH" or "HOST:PORT"; kInvalidArgument quotes the text.
 absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text);
 
-// A TCP address beyond loopback needs --insecure. kPermissionDenied says what to do.
-absl::Status CheckExposure(const ListenAddress& address, bool is_insecure_allowed);
+// What protects a port.
+struct Protection {
+  bool has_tls = false;
+  bool has_tokens = false;         // a file with roles, chosen by the operator
+  bool has_roots = true;           // jobs may name files in certain folders only; ports that take no jobs leave it true
+  bool is_insecure_allowed = false;  // the operator said --insecure
+};
+
+// A TCP address that other machines can reach needs TLS, tokens and roots, or --insecure. kPermissionDenied begins with
+// `flag` ("--listen") and says what is missing.
+absl::Status CheckExposure(const char* flag, const ListenAddress& address, const Protection& protection);
 
 // kFailedPrecondition when somebody listens there already; removes a socket file that nobody listens on.
 absl::Status PrepareAddress(const ListenAddress& address);

@@ -4,12 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/files.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/security/redact.h"
 #include "coordinator/rpc/status.h"
 
 namespace espalier {
@@ -30,7 +34,7 @@ class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactRespon
 
   void Begin() {
     executor_->Post([this] {
-      if (const absl::Status status = Check(); !status.ok()) return Finish(ToGrpc(status));
+      if (const absl::Status status = Check(); !status.ok()) return Refuse(status);
       WriteNext();
     });
   }
@@ -41,6 +45,11 @@ class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactRespon
   void OnDone() override { delete this; }
 
  private:
+  // Where artifacts lie is not the caller's matter.
+  void Refuse(const absl::Status& status) {
+    Finish(ToGrpc(absl::Status(status.code(), WithoutPaths(ToStd(status.message())))));
+  }
+
   absl::Status Check() {
     if (!IsDigest(digest_)) return absl::InvalidArgumentError("digest: no SHA-256 in hexadecimal");
     ESPALIER_ASSIGN_OR_RETURN(total_, artifacts_->Size(digest_));
@@ -55,7 +64,7 @@ class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactRespon
     if (length == 0 && has_written_) return Finish(grpc::Status::OK);
     absl::StatusOr<std::string> piece = std::string();
     if (length > 0) piece = artifacts_->GetRange(digest_, offset_, length);
-    if (!piece.ok()) return Finish(ToGrpc(piece.status()));
+    if (!piece.ok()) return Refuse(piece.status());
     if (piece->empty() && length > 0) return Finish(ToGrpc(absl::DataLossError("the artifact became shorter")));
     offset_ += static_cast<int64_t>(piece->size());
     message_.set_data(*std::move(piece));
@@ -110,7 +119,7 @@ class UploadReactor final : public grpc::ServerReadReactor<v1::UploadArtifactReq
     path_ = limits_.upload_folder + "/upload-XXXXXX";
     fd_ = ::mkstemp(path_.data());
     if (fd_ >= 0) return absl::OkStatus();
-    const absl::Status status = ErrnoStatus("cannot make a file in", limits_.upload_folder);
+    const absl::Status status = absl::UnavailableError(absl::StrCat("cannot store uploads: ", std::strerror(errno)));
     path_.clear();
     return status;
   }

@@ -1,31 +1,43 @@
-// Who may call: everybody who can open a Unix socket (its mode is 0600), holders of the token on loopback TCP.
+// Who may call: everybody who can open a Unix socket (its mode is 0600), holders of a token with the method's role
+// elsewhere.
 #pragma once
 
 #include <grpcpp/server_context.h>
 
-#include <optional>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
+#include "common/security/role.h"
+#include "common/security/token_authority.h"
 
 namespace espalier {
 
-class Gate {
+// What passed and what did not, for the log. Called on gRPC's threads; must not block.
+class GateObserver {
  public:
-  // Without a token everybody passes.
-  explicit Gate(std::optional<std::string> token) : token_(std::move(token)) {}
-
-  // kUnauthenticated unless the call carries "authorization: Bearer TOKEN". The comparison takes the same time whatever
-  // differs, and neither token appears in the message.
-  absl::Status Check(const grpc::ServerContextBase& context) const;
-
- private:
-  std::optional<std::string> token_;
+  virtual ~GateObserver() = default;
+  // `who` is the name of the token, empty without one; never the token. `method`: "CreateJob".
+  virtual void OnAllowed(const char* /*method*/, Role /*role*/, const std::string& /*who*/, const std::string& /*peer*/) {}
+  virtual void OnRefused(const char* /*method*/, const absl::Status& /*why*/, const std::string& /*peer*/) {}
 };
 
-// Reads the token, or makes a random one and writes it with mode 0600 when there is no such file. kPermissionDenied when
-// others than its owner may read the file.
-absl::StatusOr<std::string> ReadOrMakeToken(const std::string& path);
+class Gate {
+ public:
+  // Without an authority everybody passes. Both outlive the gate; `observer` may be null.
+  explicit Gate(TokenAuthority* authority, GateObserver* observer = nullptr)
+      : authority_(authority), observer_(observer) {}
+
+  // `service` and `method`: "espalier.v1.SearchService", "CreateJob". kUnauthenticated unless the call carries
+  // "authorization: Bearer TOKEN" with a token that is known, kPermissionDenied when its holder has not the role that
+  // RoleFor names, or RoleFor names none.
+  absl::Status Check(const grpc::ServerContextBase& context, const char* service, const char* method) const;
+
+ private:
+  absl::StatusOr<Identity> CheckToken(const grpc::ServerContextBase& context, Role role) const;
+
+  TokenAuthority* authority_;
+  GateObserver* observer_;
+};
 
 }  // namespace espalier

@@ -30,11 +30,15 @@ absl::Status CheckCreate(const v1::CreateJobRequest& request) {
 
 }  // namespace
 
+absl::Status SearchServiceImpl::Allow(const grpc::CallbackServerContext& context, const char* method) const {
+  return parts_.gate->Check(context, v1::SearchService::service_full_name(), method);
+}
+
 grpc::ServerUnaryReactor* SearchServiceImpl::CreateJob(grpc::CallbackServerContext* context,
                                                        const v1::CreateJobRequest* request,
                                                        v1::CreateJobResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  absl::Status status = parts_.gate->Check(*context);
+  absl::Status status = Allow(*context, "CreateJob");
   if (status.ok()) status = CheckCreate(*request);
   if (!status.ok()) {
     reactor->Finish(ToGrpc(status));
@@ -60,7 +64,7 @@ void SearchServiceImpl::Prepare(const v1::CreateJobRequest& request, v1::CreateJ
   }
   const absl::StatusOr<JobSpec> spec = wire::FromUser(request.spec());
   if (!spec.ok()) return reactor->Finish(ToGrpc(spec.status()));
-  absl::StatusOr<JobInputs> inputs = ReadJobInputs(*spec);
+  absl::StatusOr<JobInputs> inputs = ReadJobInputs(*spec, parts_.roots);
   if (!inputs.ok()) return reactor->Finish(ToGrpc(inputs.status()));
   const absl::StatusOr<JobPreview> preview = ResolveJob(*spec, *inputs);
   if (!preview.ok()) return reactor->Finish(ToGrpc(preview.status()));
@@ -83,9 +87,9 @@ void SearchServiceImpl::Prepare(const v1::CreateJobRequest& request, v1::CreateJ
   });
 }
 
-grpc::ServerUnaryReactor* SearchServiceImpl::OnJob(grpc::CallbackServerContext* context, const std::string& name,
-                                                   JobCall call, v1::Job* response) {
-  return Unary(context, *parts_.gate, *parts_.main, [this, &name, call, response]() -> absl::Status {
+grpc::ServerUnaryReactor* SearchServiceImpl::OnJob(grpc::CallbackServerContext* context, const char* method,
+                                                   const std::string& name, JobCall call, v1::Job* response) {
+  return Unary(context, Allow(*context, method), *parts_.main, [this, &name, call, response]() -> absl::Status {
     ESPALIER_ASSIGN_OR_RETURN(const std::string job_id, wire::ParseJobName(name));
     ESPALIER_ASSIGN_OR_RETURN(const JobView view, (parts_.coordinator->*call)(parts_.clock->Now(), job_id));
     *response = ToProto(view);
@@ -95,28 +99,28 @@ grpc::ServerUnaryReactor* SearchServiceImpl::OnJob(grpc::CallbackServerContext* 
 
 grpc::ServerUnaryReactor* SearchServiceImpl::GetJob(grpc::CallbackServerContext* context,
                                                     const v1::GetJobRequest* request, v1::Job* response) {
-  return OnJob(context, request->name(), &Coordinator::GetJob, response);
+  return OnJob(context, "GetJob", request->name(), &Coordinator::GetJob, response);
 }
 
 grpc::ServerUnaryReactor* SearchServiceImpl::CancelJob(grpc::CallbackServerContext* context,
                                                        const v1::CancelJobRequest* request, v1::Job* response) {
-  return OnJob(context, request->name(), &Coordinator::CancelJob, response);
+  return OnJob(context, "CancelJob", request->name(), &Coordinator::CancelJob, response);
 }
 
 grpc::ServerUnaryReactor* SearchServiceImpl::PauseJob(grpc::CallbackServerContext* context,
                                                       const v1::PauseJobRequest* request, v1::Job* response) {
-  return OnJob(context, request->name(), &Coordinator::PauseJob, response);
+  return OnJob(context, "PauseJob", request->name(), &Coordinator::PauseJob, response);
 }
 
 grpc::ServerUnaryReactor* SearchServiceImpl::ResumeJob(grpc::CallbackServerContext* context,
                                                        const v1::ResumeJobRequest* request, v1::Job* response) {
-  return OnJob(context, request->name(), &Coordinator::ResumeJob, response);
+  return OnJob(context, "ResumeJob", request->name(), &Coordinator::ResumeJob, response);
 }
 
 grpc::ServerUnaryReactor* SearchServiceImpl::DeleteJob(grpc::CallbackServerContext* context,
                                                        const v1::DeleteJobRequest* request,
                                                        google::protobuf::Empty* /*response*/) {
-  return Unary(context, *parts_.gate, *parts_.main, [this, request]() -> absl::Status {
+  return Unary(context, Allow(*context, "DeleteJob"), *parts_.main, [this, request]() -> absl::Status {
     ESPALIER_ASSIGN_OR_RETURN(const std::string job_id, wire::ParseJobName(request->name()));
     return parts_.coordinator->DeleteJob(parts_.clock->Now(), job_id);
   });
@@ -125,7 +129,7 @@ grpc::ServerUnaryReactor* SearchServiceImpl::DeleteJob(grpc::CallbackServerConte
 grpc::ServerUnaryReactor* SearchServiceImpl::ListJobs(grpc::CallbackServerContext* context,
                                                       const v1::ListJobsRequest* request,
                                                       v1::ListJobsResponse* response) {
-  return Unary(context, *parts_.gate, *parts_.main, [this, request, response]() -> absl::Status {
+  return Unary(context, Allow(*context, "ListJobs"), *parts_.main, [this, request, response]() -> absl::Status {
     const std::vector<JobView> views = parts_.coordinator->ListJobs(parts_.clock->Now());
     ESPALIER_ASSIGN_OR_RETURN(const Page page, PageOf(views.size(), request->page_size(), request->page_token(), 50, 1000));
     for (size_t i = page.begin; i < page.end; ++i) *response->add_jobs() = ToProto(views[i]);
@@ -137,7 +141,7 @@ grpc::ServerUnaryReactor* SearchServiceImpl::ListJobs(grpc::CallbackServerContex
 grpc::ServerUnaryReactor* SearchServiceImpl::ListCandidates(grpc::CallbackServerContext* context,
                                                             const v1::ListCandidatesRequest* request,
                                                             v1::ListCandidatesResponse* response) {
-  return Unary(context, *parts_.gate, *parts_.main, [this, request, response]() -> absl::Status {
+  return Unary(context, Allow(*context, "ListCandidates"), *parts_.main, [this, request, response]() -> absl::Status {
     ESPALIER_ASSIGN_OR_RETURN(const std::string job_id, wire::ParseJobName(request->parent()));
     ESPALIER_ASSIGN_OR_RETURN(const std::vector<CandidateView> views,
                               parts_.coordinator->ListCandidates(parts_.clock->Now(), job_id));
@@ -162,7 +166,7 @@ grpc::ServerUnaryReactor* SearchServiceImpl::ListCandidates(grpc::CallbackServer
 grpc::ServerUnaryReactor* SearchServiceImpl::GetCandidate(grpc::CallbackServerContext* context,
                                                           const v1::GetCandidateRequest* request,
                                                           v1::Candidate* response) {
-  return Unary(context, *parts_.gate, *parts_.main, [this, request, response]() -> absl::Status {
+  return Unary(context, Allow(*context, "GetCandidate"), *parts_.main, [this, request, response]() -> absl::Status {
     ESPALIER_ASSIGN_OR_RETURN(const wire::CandidatePath path, wire::ParseCandidateName(request->name()));
     ESPALIER_ASSIGN_OR_RETURN(const std::vector<CandidateView> views,
                               parts_.coordinator->ListCandidates(parts_.clock->Now(), path.job_id));
@@ -178,7 +182,7 @@ grpc::ServerUnaryReactor* SearchServiceImpl::GetCandidate(grpc::CallbackServerCo
 grpc::ServerUnaryReactor* SearchServiceImpl::ListWorkers(grpc::CallbackServerContext* context,
                                                          const v1::ListWorkersRequest* request,
                                                          v1::ListWorkersResponse* response) {
-  return Unary(context, *parts_.gate, *parts_.main, [this, request, response]() -> absl::Status {
+  return Unary(context, Allow(*context, "ListWorkers"), *parts_.main, [this, request, response]() -> absl::Status {
     const std::vector<WorkerView> views = parts_.coordinator->ListWorkers(parts_.clock->Now());
     ESPALIER_ASSIGN_OR_RETURN(const Page page,
                               PageOf(views.size(), request->page_size(), request->page_token(), 100, 1000));
@@ -190,7 +194,7 @@ grpc::ServerUnaryReactor* SearchServiceImpl::ListWorkers(grpc::CallbackServerCon
 
 grpc::ServerWriteReactor<v1::WatchJobResponse>* SearchServiceImpl::WatchJob(grpc::CallbackServerContext* context,
                                                                             const v1::WatchJobRequest* request) {
-  absl::Status status = parts_.gate->Check(*context);
+  absl::Status status = Allow(*context, "WatchJob");
   const absl::StatusOr<std::string> job_id = wire::ParseJobName(request->name());
   if (status.ok()) status = job_id.status();
   return parts_.watches->Start(status, job_id.ok() ? *job_id : "");
@@ -198,7 +202,7 @@ grpc::ServerWriteReactor<v1::WatchJobResponse>* SearchServiceImpl::WatchJob(grpc
 
 grpc::ServerWriteReactor<v1::ReadArtifactResponse>* SearchServiceImpl::ReadArtifact(
     grpc::CallbackServerContext* context, const v1::ReadArtifactRequest* request) {
-  return StartArtifactRead(parts_.gate->Check(*context), *request, parts_.artifacts, parts_.readers);
+  return StartArtifactRead(Allow(*context, "ReadArtifact"), *request, parts_.artifacts, parts_.readers);
 }
 
 grpc::ServerReadReactor<v1::UploadArtifactRequest>* SearchServiceImpl::UploadArtifact(
@@ -207,7 +211,8 @@ grpc::ServerReadReactor<v1::UploadArtifactRequest>* SearchServiceImpl::UploadArt
   limits.upload_folder = parts_.upload_folder;
   limits.artifact_folder = parts_.artifact_folder;
   limits.max_bytes = parts_.max_upload_bytes;
-  return StartArtifactUpload(parts_.gate->Check(*context), std::move(limits), response, parts_.artifacts, parts_.readers);
+  return StartArtifactUpload(Allow(*context, "UploadArtifact"), std::move(limits), response, parts_.artifacts,
+                             parts_.readers);
 }
 
 }  // namespace espalier

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/artifacts/artifact_store.h"
+#include "common/security/path_roots.h"
 #include "coordinator/core/coordinator.h"
 #include "coordinator/rpc/executor.h"
 #include "coordinator/rpc/gate.h"
@@ -23,6 +24,7 @@ struct SearchServiceParts {
   std::string artifact_folder;
   std::string upload_folder;  // for uploads under way
   int64_t max_upload_bytes = int64_t{4} << 30;
+  PathRoots roots;  // where the files of jobs must lie
 };
 
 class SearchServiceImpl final : public v1::SearchService::CallbackService {
@@ -59,8 +61,9 @@ class SearchServiceImpl final : public v1::SearchService::CallbackService {
 
  private:
   using JobCall = absl::StatusOr<JobView> (Coordinator::*)(absl::Time, const std::string&);
-  grpc::ServerUnaryReactor* OnJob(grpc::CallbackServerContext* context, const std::string& name, JobCall call,
-                                  v1::Job* response);
+  grpc::ServerUnaryReactor* OnJob(grpc::CallbackServerContext* context, const char* method, const std::string& name,
+                                  JobCall call, v1::Job* response);
+  absl::Status Allow(const grpc::CallbackServerContext& context, const char* method) const;
   // On a reader thread; finishes the call itself or hands it to the main thread.
   void Prepare(const v1::CreateJobRequest& request, v1::CreateJobResponse* response, grpc::ServerUnaryReactor* reactor);
 

@@ -11,11 +11,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/base/files.h"
 #include "common/base/status_macros.h"
 #include "coordinator/rpc/executor.h"
 #include "coordinator/rpc/gate.h"
 #include "coordinator/rpc/search_service.h"
+#include "coordinator/rpc/server_credentials.h"
 #include "coordinator/rpc/watch_registry.h"
 #include "coordinator/rpc/worker_service.h"
 
@@ -34,13 +36,15 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
       : coordinator_(coordinator),
         clock_(clock),
         address_(options.address),
-        gate_(options.token),
+        options_(options),
+        gate_(options.authority, options.gate_observer),
         main_(std::make_unique<Executor>(1, [this] { Tick(); }, kTickEvery)),
         readers_(std::make_unique<Executor>(kNumReaders, nullptr, absl::ZeroDuration())),
         watches_(coordinator, clock, main_.get()),
         workers_(coordinator, clock, &gate_, main_.get()),
         search_(SearchServiceParts{coordinator, artifacts, clock, &gate_, main_.get(), readers_.get(), &watches_,
-                                   options.artifact_folder, options.upload_folder, options.max_upload_bytes}) {
+                                   options.artifact_folder, options.upload_folder, options.max_upload_bytes,
+                                   options.roots}) {
     coordinator_->SetListener(this);
     is_ticking_ = true;
   }
@@ -52,10 +56,10 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
 
   absl::Status Listen() {
     grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    if (options_.has_reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     int port = 0;
-    builder.AddListeningPort(address_.ToText(), grpc::InsecureServerCredentials(), &port);
+    builder.AddListeningPort(address_.ToText(), MakeServerCredentials(options_.tls, options_.tls_reload_seconds), &port);
     builder.RegisterService(&search_);
     builder.RegisterService(&workers_);
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
@@ -112,6 +116,7 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
   Coordinator* coordinator_;
   const Clock* clock_;
   ListenAddress address_;
+  const ServerOptions options_;
   Gate gate_;
   bool is_stopped_ = false;
   std::atomic<bool> is_ticking_ = false;  // all members are there
@@ -127,6 +132,7 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(Coordinator* coordinator, ArtifactStore* artifacts,
                                                             const Clock* clock, const ServerOptions& options) {
+  if (!options.tls.empty()) ESPALIER_RETURN_IF_ERROR(CheckTlsFiles(options.tls, absl::Now()));
   ESPALIER_RETURN_IF_ERROR(PrepareAddress(options.address));
   auto server = std::make_unique<RpcServerImpl>(coordinator, artifacts, clock, options);
   ESPALIER_RETURN_IF_ERROR(server->Listen());

@@ -2,20 +2,27 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "common/artifacts/artifact_store.h"
 #include "common/base/clock.h"
+#include "common/security/path_roots.h"
+#include "common/security/tls_files.h"
 #include "coordinator/core/coordinator.h"
 #include "coordinator/rpc/address.h"
+#include "coordinator/rpc/gate.h"
 
 namespace espalier {
 
 struct ServerOptions {
   ListenAddress address;
-  std::optional<std::string> token;  // none: whoever can connect may call
+  TokenAuthority* authority = nullptr;   // null: whoever can connect may call
+  GateObserver* gate_observer = nullptr;  // may be null
+  TlsFiles tls;                           // empty: plain text. With a `ca`, callers need a certificate of it
+  int tls_reload_seconds = 10;            // how soon replaced files count for new connections
+  bool has_reflection = true;
+  PathRoots roots;
   std::string artifact_folder;
   std::string upload_folder;
   int64_t max_upload_bytes = int64_t{4} << 30;

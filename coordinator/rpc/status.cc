@@ -2,12 +2,26 @@
 
 #include <string>
 
+#include "common/security/redact.h"
+
 namespace espalier {
+
+namespace {
+
+// Trouble with the coordinator's own files: where they lie is not the caller's matter.
+bool IsOwnTrouble(absl::StatusCode code) {
+  return code == absl::StatusCode::kInternal || code == absl::StatusCode::kUnavailable ||
+         code == absl::StatusCode::kResourceExhausted || code == absl::StatusCode::kDataLoss ||
+         code == absl::StatusCode::kUnknown;
+}
+
+}  // namespace
 
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
+  const std::string message(status.message().data(), status.message().size());
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                      std::string(status.message().data(), status.message().size()));
+                      IsOwnTrouble(status.code()) ? WithoutPaths(message) : message);
 }
 
 }  // namespace espalier

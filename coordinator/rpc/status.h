@@ -1,4 +1,4 @@
-// absl::Status as grpc::Status: the codes are the same numbers.
+// absl::Status as grpc::Status: the codes are the same numbers. Trouble of the coordinator itself loses its paths.
 #pragma once
 
 #include <grpcpp/support/status.h>

@@ -7,17 +7,18 @@
 #include <utility>
 
 #include "coordinator/rpc/executor.h"
-#include "coordinator/rpc/gate.h"
 #include "coordinator/rpc/status.h"
 
 namespace espalier {
 
-// `work` fills the response and returns absl::Status. Request and response live until the call is finished.
+// `allowed` is the gate's answer; `work` fills the response and returns absl::Status. Request and response live until the
+// call is finished.
 template <typename Work>
-grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const Gate& gate, Executor& executor, Work work) {
+grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const absl::Status& allowed, Executor& executor,
+                                Work work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  if (const absl::Status status = gate.Check(*context); !status.ok()) {
-    reactor->Finish(ToGrpc(status));
+  if (!allowed.ok()) {
+    reactor->Finish(ToGrpc(allowed));
     return reactor;
   }
   executor.Post([reactor, work = std::move(work)] { reactor->Finish(ToGrpc(work())); });

@@ -46,7 +46,7 @@ WorkerServiceImpl::~WorkerServiceImpl() = default;
 grpc::ServerUnaryReactor* WorkerServiceImpl::Synchronize(grpc::CallbackServerContext* context,
                                                          const v1::SynchronizeRequest* request,
                                                          v1::SynchronizeResponse* response) {
-  absl::Status status = gate_->Check(*context);
+  absl::Status status = gate_->Check(*context, v1::WorkerService::service_full_name(), "Synchronize");
   absl::StatusOr<SynchronizeRequest> converted = absl::UnknownError("");
   if (status.ok()) {
     converted = wire::FromProto(*request);

@@ -39,8 +39,10 @@ inline v1::JobSpec ShortSpec() {
 
 class Client {
  public:
-  Client(const std::string& address, std::string token)
-      : channel(grpc::CreateChannel(address, grpc::InsecureChannelCredentials())),
+  Client(const std::string& address, std::string token,
+         const std::shared_ptr<grpc::ChannelCredentials>& credentials = grpc::InsecureChannelCredentials(),
+         const grpc::ChannelArguments& arguments = {})
+      : channel(grpc::CreateCustomChannel(address, credentials, arguments)),
         search(v1::SearchService::NewStub(channel)),
         worker(v1::WorkerService::NewStub(channel)),
         token_(std::move(token)) {}

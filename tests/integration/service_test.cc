@@ -3,63 +3,11 @@
 
 #include <filesystem>
 
-#include "common/artifacts/artifact_store.h"
-#include "common/base/clock.h"
-#include "coordinator/core/coordinator.h"
-#include "coordinator/rpc/gate.h"
-#include "coordinator/rpc/server.h"
-#include "coordinator/store/memory_job_store.h"
 #include "tests/integration/remote.h"
-#include "tests/support/temp_dir.h"
+#include "tests/integration/service.h"
 
 namespace espalier::testing {
 namespace {
-
-class Service {
- public:
-  explicit Service(const std::string& listen, std::optional<std::string> token)
-      : store_(std::make_shared<MemoryJobStore::Content>()) {
-    auto artifacts = OpenFolderArtifactStore(folder_ / "artifacts");
-    REQUIRE_OK(artifacts);
-    artifacts_ = *std::move(artifacts);
-    Coordinator::Parts parts;
-    parts.store = &store_;
-    parts.artifacts = artifacts_.get();
-    parts.programs = JobProgram::Create;
-    parts.options.lease_duration = absl::Seconds(5);
-    auto core = Coordinator::Open(std::move(parts), clock_.Now());
-    REQUIRE_OK(core);
-    core_ = *std::move(core);
-    options_.artifact_folder = folder_ / "artifacts";
-    options_.upload_folder = folder_ / "uploads";
-    options_.max_upload_bytes = 3 << 20;
-    options_.token = std::move(token);
-    auto address = ParseListenAddress(listen.empty() ? "unix:" + folder_ / "s.sock" : listen);
-    REQUIRE_OK(address);
-    options_.address = *address;
-    auto server = RpcServer::Start(core_.get(), artifacts_.get(), &clock_, options_);
-    REQUIRE_OK(server);
-    server_ = *std::move(server);
-  }
-  std::string address() const { return server_->address().ToText(); }
-  const ServerOptions& options() const { return options_; }
-  ArtifactStore& artifacts() { return *artifacts_; }
-  absl::Status StartSecond() {
-    ServerOptions same = options_;
-    same.address = server_->address();
-    return RpcServer::Start(core_.get(), artifacts_.get(), &clock_, same).status();
-  }
-  void Stop() { server_->Stop(absl::Seconds(1)); }
-
- private:
-  TempDir folder_;
-  SteadyClock clock_;
-  MemoryJobStore store_;
-  std::unique_ptr<ArtifactStore> artifacts_;
-  std::unique_ptr<Coordinator> core_;
-  ServerOptions options_;
-  std::unique_ptr<RpcServer> server_;
-};
 
 v1::Job MustCreate(const Client& client, const v1::CreateJobRequest& request) {
   v1::Job job;
@@ -254,24 +202,27 @@ TEST_CASE("Service: artifacts go up and down in pieces, within the limit", "[int
   CHECK(std::filesystem::is_empty(service.options().upload_folder));
 }
 
-TEST_CASE("Gate: a token file is made for its owner alone, and one that others may read is refused", "[integration]") {
-  const TempDir folder;
-  const auto made = ReadOrMakeToken(folder / "token");
-  REQUIRE_OK(made);
-  CHECK(made->size() == 64);
-  CHECK(*ReadOrMakeToken(folder / "token") == *made);
-  REQUIRE(::chmod((folder / "token").c_str(), 0644) == 0);
-  CHECK(ReadOrMakeToken(folder / "token").status().code() == absl::StatusCode::kPermissionDenied);
-}
-
 TEST_CASE("Address: what reaches beyond this machine must be wanted in so many words", "[integration]") {
-  CHECK(CheckExposure(*ParseListenAddress("unix:/x"), false).ok());
-  CHECK(CheckExposure(*ParseListenAddress("127.0.0.1:1"), false).ok());
-  CHECK(CheckExposure(*ParseListenAddress("[::1]:1"), false).ok());
-  const absl::Status refused = CheckExposure(*ParseListenAddress("0.0.0.0:1"), false);
-  CHECK(refused.code() == absl::StatusCode::kPermissionDenied);
-  CHECK_THAT(std::string(refused.message()), Catch::Contains("--insecure"));
-  CHECK(CheckExposure(*ParseListenAddress("0.0.0.0:1"), true).ok());
+  const auto check = [](const char* text, const Protection& protection) {
+    return CheckExposure("--listen", *ParseListenAddress(text), protection);
+  };
+  for (const char* text : {"unix:/x", "127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "localhost:1"}) {
+    CAPTURE(text);
+    CHECK(check(text, {.has_roots = false}).ok());
+  }
+  for (const char* text : {"0.0.0.0:1", "[::]:1", "192.168.1.1:1", "host.example.org:1", "127.example.org:1"}) {
+    CAPTURE(text);
+    const absl::Status refused = check(text, {.has_roots = false});
+    CHECK(refused.code() == absl::StatusCode::kPermissionDenied);
+    CHECK_THAT(std::string(refused.message()), Catch::StartsWith("--listen") && Catch::Contains("--tls-cert") &&
+                                                   Catch::Contains("--tokens") && Catch::Contains("--allow-root") &&
+                                                   Catch::Contains("--insecure"));
+    CHECK_FALSE(check(text, {.has_tls = true}).ok());
+    CHECK_FALSE(check(text, {.has_tokens = true}).ok());
+    CHECK_FALSE(check(text, {.has_tls = true, .has_tokens = true, .has_roots = false}).ok());
+    CHECK(check(text, {.has_tls = true, .has_tokens = true}).ok());
+    CHECK(check(text, {.has_roots = false, .is_insecure_allowed = true}).ok());
+  }
   for (const char* text : {"", "unix:", "host", ":1", "host:x", "host:70000"}) {
     CAPTURE(text);
     CHECK_FALSE(ParseListenAddress(text).ok());

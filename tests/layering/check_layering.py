@@ -23,6 +23,7 @@ ALLOWED = {
     "common/domain": ["common/base"],
     "common/checkpoint": ["common/base", "common/domain"],
     "common/artifacts": ["common/base"],
+    "common/security": ["common/base"],
     "common/wire": ["common/base", "common/domain"],
     "coordinator/search": ["common/base", "common/domain"],
     "coordinator/schedule": ["common/base", "common/domain"],
@@ -36,7 +37,8 @@ ALLOWED = {
     "worker/train": ["common/base", "common/domain", "common/checkpoint", "worker/model", "worker/score"],
     "worker/engine": ["common/base", "common/domain", "common/checkpoint", "common/artifacts", "worker/model",
                       "worker/score", "worker/prune", "worker/train"],
-    "worker/session": ["common/base", "common/domain", "common/wire", "proto/", "worker/engine/engine.h"],
+    "worker/session": ["common/base", "common/domain", "common/security", "common/wire", "proto/",
+                       "worker/engine/engine.h"],
     "client": ["common/", "proto/"],
 }
 MAX_LINES = 500

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/domain/synchronize.h"
+#include "common/security/tls_files.h"
 
 namespace espalier {
 
@@ -25,9 +26,12 @@ class CoordinatorClient {
 struct CoordinatorAddress {
   std::string target;      // HOST:PORT or unix:PATH
   std::string token_file;  // bearer token; empty: none
+  TlsFiles tls;            // empty: plain text
+  std::string tls_server_name;
 };
 
-// Does not connect yet. kInvalidArgument when the token file cannot be read.
+// Does not connect yet. kInvalidArgument or kPermissionDenied when the token file or a
+// certificate cannot be used.
 absl::StatusOr<std::unique_ptr<CoordinatorClient>> MakeGrpcCoordinatorClient(const CoordinatorAddress& address);
 
 }  // namespace espalier

@@ -5,10 +5,8 @@
 #include <mutex>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
-#include "common/base/files.h"
 #include "common/base/status_macros.h"
+#include "common/security/channel.h"
 #include "common/wire/synchronize_conversion.h"
 #include "espalier/v1/worker_service.grpc.pb.h"
 #include "worker/session/coordinator_client.h"
@@ -18,7 +16,9 @@ namespace {
 
 class GrpcCoordinatorClient final : public CoordinatorClient {
  public:
-  GrpcCoordinatorClient(const std::string& target, std::string token) : token_(std::move(token)) {
+  GrpcCoordinatorClient(const std::string& target, const ChannelSecurity& security,
+                        const std::shared_ptr<grpc::ChannelCredentials>& credentials, std::unique_ptr<CallToken> token)
+      : token_(std::move(token)) {
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30000);
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
@@ -27,14 +27,15 @@ class GrpcCoordinatorClient final : public CoordinatorClient {
     arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);  // for one attempt to connect, despite its name
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
     arguments.SetMaxReceiveMessageSize(64 << 20);
-    channel_ = grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+    SetSecurityArguments(security, &arguments);
+    channel_ = grpc::CreateCustomChannel(target, credentials, arguments);
     stub_ = v1::WorkerService::NewStub(channel_);
   }
 
   absl::StatusOr<SynchronizeResponse> Synchronize(const SynchronizeRequest& request, absl::Duration limit) override {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(limit));
-    if (!token_.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", token_));
+    token_->AddTo(context);
     {
       std::lock_guard lock(mutex_);
       if (std::exchange(is_cancelled_, false)) return absl::CancelledError("cancelled before the call");
@@ -62,7 +63,7 @@ class GrpcCoordinatorClient final : public CoordinatorClient {
   }
 
  private:
-  const std::string token_;
+  const std::unique_ptr<CallToken> token_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::WorkerService::Stub> stub_;
   std::mutex mutex_;
@@ -75,14 +76,11 @@ class GrpcCoordinatorClient final : public CoordinatorClient {
 absl::StatusOr<std::unique_ptr<CoordinatorClient>> MakeGrpcCoordinatorClient(const CoordinatorAddress& address) {
   // Without a call under way gRPC looks at a connection that is being made only this often (5 s by default).
   ::setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100", 0);
-  std::string token;
-  if (!address.token_file.empty()) {
-    ESPALIER_ASSIGN_OR_RETURN(token, ReadFile(address.token_file, 1 << 16));
-    absl::StripAsciiWhitespace(&token);
-    if (token.empty())
-      return absl::InvalidArgumentError(absl::StrCat("token file '", address.token_file, "' is empty"));
-  }
-  return std::make_unique<GrpcCoordinatorClient>(address.target, token);
+  const ChannelSecurity security{address.tls, address.tls_server_name, address.token_file};
+  ESPALIER_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials,
+                            MakeChannelCredentials(address.target, security));
+  ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<CallToken> token, CallToken::Open(address.token_file));
+  return std::make_unique<GrpcCoordinatorClient>(address.target, security, credentials, std::move(token));
 }
 
 }  // namespace espalier

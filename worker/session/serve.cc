@@ -7,12 +7,15 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <thread>
 #include <utility>
 
 #include "common/base/clock.h"
+#include "common/base/files.h"
 #include "common/base/status_macros.h"
 #include "common/base/uuid.h"
+#include "common/security/redact.h"
 #include "worker/session/coordinator_client.h"
 #include "worker/session/worker_session.h"
 
@@ -31,18 +34,20 @@ class LogObserver final : public SessionObserver {
       spdlog::info("connected again after {} failed calls", calls_failed_before);
     was_connected_ = true;
   }
-  void OnCallFailed(const absl::Status& status) override { spdlog::warn("call failed: {}", status.ToString()); }
+  void OnCallFailed(const absl::Status& status) override { spdlog::warn("call failed: {}", WithoutPaths(status.ToString())); }
   void OnTaskStarted(const Task& task) override { spdlog::info("started {}/{}", task.job_id, task.task_id); }
   void OnTaskEnded(const Task& task, const absl::Status& status, absl::Duration taken) override {
     const double seconds = absl::ToDoubleSeconds(taken);
     if (status.ok()) {
       spdlog::info("finished {}/{} in {:.2f} s", task.job_id, task.task_id, seconds);
     } else {
-      spdlog::warn("{}/{} ended after {:.2f} s: {}", task.job_id, task.task_id, seconds, status.ToString());
+      spdlog::warn("{}/{} ended after {:.2f} s: {}", task.job_id, task.task_id, seconds,
+                   WithoutPaths(status.ToString()));
     }
   }
   void OnDiskFull(const Task& task, const absl::Status& status, absl::Duration wait) override {
-    spdlog::warn("{}/{} is run again in {}: {}", task.job_id, task.task_id, absl::FormatDuration(wait), status.ToString());
+    spdlog::warn("{}/{} is run again in {}: {}", task.job_id, task.task_id, absl::FormatDuration(wait),
+                 WithoutPaths(status.ToString()));
   }
   void OnTaskCancelled(int slot) override { spdlog::info("stopping the task in slot {}", slot); }
 
@@ -121,6 +126,24 @@ WorkerDescription Describe(const Engine& engine) {
   return description;
 }
 
+CoordinatorAddress AddressOf(const ServeOptions& options) {
+  CoordinatorAddress address;
+  address.target = options.coordinator;
+  address.token_file = options.token_file;
+  address.tls = {.ca = options.tls_ca, .certificate = options.tls_certificate, .key = options.tls_key};
+  address.tls_server_name = options.tls_server_name;
+  return address;
+}
+
+// Uploaded files lie among the artifacts, so that those always count.
+absl::StatusOr<PathRoots> RootsOf(const ServeOptions& options) {
+  if (options.allow_roots.empty()) return PathRoots();
+  std::vector<std::string> folders = options.allow_roots;
+  ESPALIER_RETURN_IF_ERROR(CreateFolders(options.engine.artifact_folder));
+  folders.push_back(std::filesystem::absolute(options.engine.artifact_folder).lexically_normal().string());
+  return PathRoots::Open(folders);
+}
+
 }  // namespace
 
 absl::Status Serve(const ServeOptions& options, const EngineFactory& make_engine) {
@@ -128,18 +151,19 @@ absl::Status Serve(const ServeOptions& options, const EngineFactory& make_engine
   const sigset_t signals = HandledSignals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread starts, so that all of them inherit it
   ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<CoordinatorClient> client,
-                            MakeGrpcCoordinatorClient({options.coordinator, options.token_file}));
+                            MakeGrpcCoordinatorClient(AddressOf(options)));
+  SessionOptions session_options;
+  session_options.drain_grace = absl::Seconds(options.drain_seconds);
+  session_options.disk_patience.limit = absl::Seconds(options.disk_patience_seconds);
+  ESPALIER_ASSIGN_OR_RETURN(session_options.roots, RootsOf(options));
   ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, make_engine(options.engine));
   const WorkerDescription description = Describe(*engine);
   const std::string worker_id = options.worker_id.empty() ? NewUuid() : options.worker_id;
   spdlog::info("worker {} on {} with {} slot(s), for {}", worker_id, description.device_name, description.slots,
-               options.coordinator);
+               WithoutPaths(options.coordinator));
   LogObserver observer;
   const SteadyClock clock;
-  WorkerSession session(*engine, *client, clock, worker_id, description,
-                        {.drain_grace = absl::Seconds(options.drain_seconds),
-                         .disk_patience = {.limit = absl::Seconds(options.disk_patience_seconds)}},
-                        &observer);
+  WorkerSession session(*engine, *client, clock, worker_id, description, session_options, &observer);
   SignalThread signal_thread(session);
   const absl::Status status = session.Run();
   if (status.ok()) spdlog::info("drained");

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -14,6 +15,11 @@ namespace espalier {
 struct ServeOptions {
   std::string coordinator;  // HOST:PORT or unix:PATH
   std::string token_file;
+  std::string tls_ca;  // these four: see ChannelSecurity
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string tls_server_name;
+  std::vector<std::string> allow_roots;  // empty: tasks may name any file
   std::string worker_id;  // empty: a new UUID
   double drain_seconds = 30;
   double disk_patience_seconds = 600;  // how long a task that met a full disk waits for room

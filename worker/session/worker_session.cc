@@ -20,6 +20,17 @@ bool IsRefusal(const absl::Status& status) {
          absl::IsUnimplemented(status);
 }
 
+// OK holds an empty outcome. Where a path lies is this machine's matter: another worker may be allowed to open it.
+absl::StatusOr<TaskOutcome> CheckPaths(const PathRoots& roots, const Task& task) {
+  const JobContext& context = task.context;
+  ESPALIER_RETURN_IF_ERROR(roots.Check("model_folder", context.model_folder));
+  ESPALIER_RETURN_IF_ERROR(roots.Check("tokens_path", context.tokens_path));
+  if (!context.evaluation_path.empty()) {
+    ESPALIER_RETURN_IF_ERROR(roots.Check("evaluation_path", context.evaluation_path));
+  }
+  return TaskOutcome();
+}
+
 uint64_t JitterSeed(const std::string& worker_id) {
   return std::stoull(Sha256Hex(worker_id).substr(0, 15), nullptr, 16);
 }
@@ -31,7 +42,7 @@ WorkerSession::WorkerSession(Engine& engine, CoordinatorClient& client, const Cl
     : engine_(engine),
       client_(client),
       clock_(clock),
-      options_(options),
+      options_(std::move(options)),
       observer_(observer),
       state_(worker_id, description, JitterSeed(worker_id)) {
   for (int slot = 0; slot < description.slots; ++slot) slots_.emplace_back();
@@ -150,8 +161,8 @@ void WorkerSession::RunSlot(int slot) {
     const auto on_full = [&](const absl::Status& status, absl::Duration wait) {
       if (observer_ != nullptr) observer_->OnDiskFull(task, status, wait);
     };
-    absl::StatusOr<TaskOutcome> outcome =
-        RunPatiently(engine_, task, on_progress, stop, options_.disk_patience, on_full);
+    absl::StatusOr<TaskOutcome> outcome = CheckPaths(options_.roots, task);
+    if (outcome.ok()) outcome = RunPatiently(engine_, task, on_progress, stop, options_.disk_patience, on_full);
     if (observer_ != nullptr) observer_->OnTaskEnded(task, outcome.status(), clock_.Now() - began);
     lock.lock();
     state_.OnFinished(clock_.Now(), slot, std::move(outcome));

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "common/security/path_roots.h"
 #include "worker/engine/engine.h"
 #include "worker/session/coordinator_client.h"
 #include "worker/session/disk_patience.h"
@@ -26,6 +27,7 @@ struct SessionOptions {
   // A draining worker that cannot reach the coordinator leaves after this time; its leases then expire.
   absl::Duration farewell = absl::Seconds(5);
   DiskPatience disk_patience;
+  PathRoots roots;  // a task that names a file elsewhere ends with kPermissionDenied before the engine sees it
 };
 
 // What happened, for logs and metrics. Called from the session's threads; must not block nor call the session.

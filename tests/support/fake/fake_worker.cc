@@ -8,6 +8,7 @@
 #include "common/base/strings.h"
 #include "tests/support/fake/fake_engine.h"
 #include "worker/session/serve.h"
+#include "worker/session/serve_flags.h"
 
 int main(int argc, char** argv) {
   CLI::App app("fake worker");
@@ -20,7 +21,8 @@ int main(int argc, char** argv) {
   app.add_option("--worker-id", options.worker_id);
   app.add_option("--drain-seconds", options.drain_seconds);
   app.add_option("--disk-patience-seconds", options.disk_patience_seconds);
-  app.add_option("--token-file", options.token_file);
+  app.add_option("--log-level", options.log_level);
+  espalier::AddSecurityFlags(app, options);
   CLI11_PARSE(app, argc, argv);
   const char* task_ms = std::getenv("ESPALIER_FAKE_TASK_MS");
   const absl::Duration task_time = absl::Milliseconds(task_ms == nullptr ? 0 : std::atoi(task_ms));

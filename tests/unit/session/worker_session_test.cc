@@ -2,9 +2,12 @@
 
 #include <atomic>
 #include <deque>
+#include <filesystem>
+#include <map>
 
 #include "tests/support/catch.h"
 #include "tests/support/fake/fake_engine.h"
+#include "tests/support/temp_dir.h"
 
 namespace espalier {
 namespace {
@@ -142,6 +145,38 @@ TEST_CASE("WorkerSession: a refusal ends it with the coordinator's sentence") {
   const absl::Status status = session.Run();
   REQUIRE(absl::IsFailedPrecondition(status));
   REQUIRE(status.message() == "protocol 2 is needed");
+}
+
+TEST_CASE("WorkerSession: a task that names a file outside of the roots never reaches the engine") {
+  const testing::TempDir folder;
+  for (const char* name : {"/allowed", "/secret"}) std::filesystem::create_directories(folder.path() + name);
+  std::filesystem::create_symlink(folder / "secret", folder / "allowed/escape");
+  std::vector<Task> tasks = {EvaluateTaskNamed("inside"), EvaluateTaskNamed("outside"), EvaluateTaskNamed("escape")};
+  for (Task& task : tasks) task.context.model_folder = task.context.tokens_path = folder / "allowed";
+  tasks[1].context.tokens_path = folder / "secret";
+  tasks[2].context.evaluation_path = folder / "allowed/escape";
+  FakeEngine engine({.num_slots = 1}, nullptr);
+  FakeCoordinator coordinator(tasks);
+  const SteadyClock clock;
+  SessionOptions options;
+  const auto roots = PathRoots::Open({folder / "allowed"});
+  REQUIRE_OK(roots);
+  options.roots = *roots;
+  WorkerSession session(engine, coordinator, clock, "w", Description(1), options, nullptr);
+  std::map<std::string, absl::Status> failures;
+  coordinator.on_call_ = [&](const SynchronizeRequest& request) {
+    for (const FinishedAttempt& finished : request.finished) {
+      const auto* failure = std::get_if<TaskFailure>(&finished.result);
+      if (failure != nullptr) failures[finished.token.task_id] = failure->status;
+    }
+    if (failures.size() + coordinator.committed_.size() == 3 && !request.draining) session.Drain();
+  };
+  REQUIRE_OK(session.Run());
+  REQUIRE(coordinator.committed_ == std::vector<std::string>{"inside"});
+  REQUIRE(engine.num_runs() == 1);
+  REQUIRE(failures.at("outside").code() == absl::StatusCode::kPermissionDenied);
+  REQUIRE_THAT(std::string(failures.at("outside").message()), Catch::StartsWith("tokens_path:"));
+  REQUIRE_THAT(std::string(failures.at("escape").message()), Catch::StartsWith("evaluation_path:"));
 }
 
 TEST_CASE("WorkerSession: a draining worker whose coordinator is gone leaves after its farewell time") {

@@ -113,7 +113,9 @@ void Security::ApplyTo(ServerOptions* options) {
 
 void Security::ApplyTo(HttpOptions* options) {
   // On loopback the port stays plain, for probes and collectors of this machine.
-  const bool is_loopback = ListenAddress{.host = options->host}.is_loopback();
+  ListenAddress address;
+  address.host = options->host;
+  const bool is_loopback = address.is_loopback();
   if (!is_loopback) options->certificate_path = tls_.certificate;
   if (!is_loopback) options->key_path = tls_.key;
   options->tls_reload_seconds = tls_reload_seconds_;

@@ -15,6 +15,7 @@
 #include "common/base/files.h"
 #include "common/base/status_macros.h"
 #include "common/base/uuid.h"
+#include "common/security/secret_file.h"
 #include "common/wire/job_file.h"
 
 namespace espalier {
@@ -54,7 +55,7 @@ absl::StatusOr<std::unique_ptr<StateFolder>> StateFolder::Open(const std::string
   } else {
     folder->path_ = fs::absolute(path).lexically_normal().string();
     if (folder->path_.size() > 1 && folder->path_.back() == '/') folder->path_.pop_back();
-    ESPALIER_RETURN_IF_ERROR(CreateFolders(folder->path_));
+    ESPALIER_RETURN_IF_ERROR(CreatePrivateFolder(folder->path_).status());
   }
   const std::string lock_path = folder->path_ + "/lock";
   folder->lock_ = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);

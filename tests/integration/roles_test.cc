@@ -3,9 +3,13 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <sys/stat.h>
 
+#include <mutex>
+#include <regex>
 #include <set>
+#include <utility>
 
 #include "common/base/files.h"
+#include "common/security/channel.h"
 #include "coordinator/rpc/method_roles.h"
 #include "tests/integration/remote.h"
 #include "tests/integration/service.h"
@@ -13,54 +17,94 @@
 namespace espalier::testing {
 namespace {
 
-std::vector<const google::protobuf::MethodDescriptor*> AllMethods() {
-  // Naming a message of each file makes sure that it is linked in.
-  const google::protobuf::FileDescriptor* files[] = {v1::GetJobRequest::descriptor()->file(),
-                                                     v1::SynchronizeRequest::descriptor()->file()};
-  std::vector<const google::protobuf::MethodDescriptor*> methods;
-  for (const auto* file : files) {
-    REQUIRE(file->service_count() > 0);
-    for (int i = 0; i < file->service_count(); ++i) {
-      for (int j = 0; j < file->service(i)->method_count(); ++j) methods.push_back(file->service(i)->method(j));
+// A call of whatever kind, one step at a time.
+class RawCall {
+ public:
+  RawCall(const std::shared_ptr<grpc::Channel>& channel, const std::string& method, const std::string& authorization)
+      : stub_(channel) {
+    context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    if (!authorization.empty()) context_.AddMetadata("authorization", authorization);
+    call_ = stub_.PrepareCall(&context_, method, &queue_);
+    call_->StartCall(nullptr);
+    Wait();
+  }
+  ~RawCall() {
+    queue_.Shutdown();
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_.Next(&tag, &ok)) {
     }
+  }
+
+  void Send(const std::string& message) {
+    const grpc::Slice slice(message);
+    call_->WriteLast(grpc::ByteBuffer(&slice, 1), {}, nullptr);
+    Wait();
+  }
+  std::string Receive() {
+    grpc::ByteBuffer buffer;
+    call_->Read(&buffer, nullptr);
+    Wait();
+    grpc::Slice slice;
+    REQUIRE(buffer.DumpToSingleSlice(&slice).ok());
+    return std::string(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  grpc::StatusCode End() {
+    grpc::Status status;
+    call_->Finish(&status, nullptr);
+    Wait();
+    return status.error_code();
+  }
+
+ private:
+  void Wait() {
+    void* tag = nullptr;
+    bool ok = false;
+    REQUIRE(queue_.Next(&tag, &ok));
+  }
+
+  grpc::GenericStub stub_;
+  grpc::CompletionQueue queue_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+};
+
+// Of all services of ours that the server says it has.
+std::vector<const google::protobuf::MethodDescriptor*> AllMethods(const std::shared_ptr<grpc::Channel>& channel) {
+  RawCall reflection(channel, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "");
+  reflection.Send("\x3a\x01*");  // ServerReflectionRequest.list_services
+  const std::string answer = reflection.Receive();
+  reflection.End();
+  static const std::regex kName(R"(espalier\.v1\.\w+)");
+  std::vector<const google::protobuf::MethodDescriptor*> methods;
+  for (std::sregex_iterator match(answer.begin(), answer.end(), kName), end; match != end; ++match) {
+    const auto* service = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(match->str());
+    INFO(match->str());
+    REQUIRE(service != nullptr);
+    for (int i = 0; i < service->method_count(); ++i) methods.push_back(service->method(i));
   }
   return methods;
 }
 
-// Sends one empty message, whatever kind of call it is.
+// The status after one empty message.
 grpc::StatusCode CallWith(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
                           const std::string& authorization) {
-  grpc::GenericStub stub(channel);
-  grpc::CompletionQueue queue;
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-  if (!authorization.empty()) context.AddMetadata("authorization", authorization);
-  const auto wait = [&queue] {
-    void* tag = nullptr;
-    bool ok = false;
-    REQUIRE(queue.Next(&tag, &ok));
-  };
-  const auto call = stub.PrepareCall(&context, method, &queue);
-  call->StartCall(nullptr);
-  wait();
-  grpc::Slice nothing;
-  call->WriteLast(grpc::ByteBuffer(&nothing, 1), {}, nullptr);
-  wait();
-  grpc::Status status;
-  call->Finish(&status, nullptr);
-  wait();
-  queue.Shutdown();
-  return status.error_code();
+  RawCall call(channel, method, authorization);
+  call.Send("");
+  return call.End();
 }
 
 TEST_CASE("Roles: every method of every service has one", "[integration]") {
+  const Service service("", std::nullopt);
   std::set<std::string> names;
-  for (const auto* method : AllMethods()) {
+  for (const auto* method : AllMethods(grpc::CreateChannel(service.address(), grpc::InsecureChannelCredentials()))) {
     INFO(method->full_name() << " has no line in coordinator/rpc/method_roles.cc");
     CHECK(RoleFor(method->full_name()).has_value());
     names.insert(method->full_name());
   }
   CHECK(names.size() >= 14);
+  CHECK(names.contains("espalier.v1.SearchService.CreateJob"));
+  CHECK(names.contains("espalier.v1.WorkerService.Synchronize"));
   CHECK_FALSE(RoleFor("espalier.v1.SearchService.NoSuchMethod").has_value());
 }
 
@@ -82,7 +126,7 @@ TEST_CASE("Roles: a token opens the methods of its role and no other", "[integra
   const auto channel = grpc::CreateChannel(service.address(), grpc::InsecureChannelCredentials());
 
   int num_allowed = 0;
-  for (const auto* method : AllMethods()) {
+  for (const auto* method : AllMethods(channel)) {
     const std::string path = absl::StrCat("/", method->service()->full_name(), "/", method->name());
     CAPTURE(path);
     CHECK(CallWith(channel, path, "") == grpc::StatusCode::UNAUTHENTICATED);
@@ -100,6 +144,65 @@ TEST_CASE("Roles: a token opens the methods of its role and no other", "[integra
     }
   }
   CHECK(num_allowed > 14);
+}
+
+class Recorder final : public GateObserver {
+ public:
+  void OnAllowed(const char* method, Role, const std::string& who, const std::string& peer) override {
+    Add(absl::StrCat(who, " ", method, peer.empty() ? "" : " from somewhere"));
+  }
+  void OnRefused(const char* method, const absl::Status& why, const std::string&) override {
+    Add(absl::StrCat(method, " ", absl::StatusCodeToString(why.code())));
+  }
+  std::vector<std::string> Take() {
+    std::lock_guard lock(mutex_);
+    return std::exchange(seen_, {});
+  }
+
+ private:
+  void Add(std::string what) {
+    std::lock_guard lock(mutex_);
+    seen_.push_back(std::move(what));
+  }
+  std::mutex mutex_;
+  std::vector<std::string> seen_;  // guarded by mutex_
+};
+
+TEST_CASE("Tokens: a caller sends the new token once its file has changed, and the log knows who it was", "[integration]") {
+  const TempDir folder;
+  const auto write = [&](const std::string& name, const std::string& text) {
+    REQUIRE_OK(WriteFileAtomically(folder / name, text));
+    REQUIRE(::chmod((folder / name).c_str(), 0600) == 0);
+  };
+  write("tokens", "read first-token-0123456789 anna\nread second-token-0123456789 berta\n");
+  write("mine", "first-token-0123456789\n");
+  const SteadyClock clock;
+  const auto authority = TokenAuthority::FromFile(folder / "tokens", TokenAuthority::Format::kTable, &clock,
+                                                  absl::Seconds(1), nullptr);
+  REQUIRE_OK(authority);
+  Recorder recorder;
+  ServerOptions options;
+  options.authority = authority->get();
+  options.gate_observer = &recorder;
+  const Service service("127.0.0.1:0", std::nullopt, options);
+  const Client client(service.address(), "");
+  const auto token = CallToken::Open(folder / "mine");
+  REQUIRE_OK(token);
+  const auto call = [&] {
+    const auto context = client.Context(10);
+    (*token)->AddTo(*context);
+    v1::ListJobsResponse jobs;
+    client.search->ListJobs(context.get(), {}, &jobs);
+    return recorder.Take();
+  };
+  using Names = std::vector<std::string>;
+  CHECK(call() == Names{"anna ListJobs from somewhere"});
+  write("mine", "second-token-0123456789\n");
+  CHECK(call() == Names{"berta ListJobs from somewhere"});
+  write("mine", "short\n");  // the earlier one goes on
+  CHECK(call() == Names{"berta ListJobs from somewhere"});
+  write("mine", "nobodys-token-0123456789\n");
+  CHECK(call() == Names{"ListJobs UNAUTHENTICATED"});
 }
 
 }  // namespace

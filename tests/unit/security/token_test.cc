@@ -1,8 +1,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <fstream>
-
+#include "absl/strings/str_cat.h"
 #include "common/base/files.h"
 #include "common/base/sha256.h"
 #include "common/security/secret_file.h"

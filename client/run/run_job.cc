@@ -80,8 +80,9 @@ absl::StatusOr<RunReport> RunJob(const RunOptions& options) {
   ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<StateFolder> folder, StateFolder::Open(options.state));
   ESPALIER_ASSIGN_OR_RETURN(const std::string request_id, folder->RequestIdFor(options.spec));
   ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<LocalService> service, LocalService::Start(*folder));
-  ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> connection,
-                            Connection::Open({.coordinator = service->address()}));
+  ConnectionOptions local;
+  local.coordinator = service->address();
+  ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> connection, Connection::Open(local));
   ESPALIER_ASSIGN_OR_RETURN(v1::Job job, CreateJob(*connection, *service, options.spec, request_id));
   for (const std::string& warning : job.preview().warnings())
     std::fprintf(options.progress, "note: %s\n", warning.c_str());

@@ -84,11 +84,13 @@ class Fleet:
 
     def start_coordinator(self, wait=True):
         log = open(self.folder / "coordinator.log", "ab")
+        ready = self.folder / "ready"
+        ready.unlink(missing_ok=True)
         command = [self.programs.bin / "espalier-coordinator", "--listen", self.address, "--state", self.state, "--artifacts",
-                   self.artifacts, "--lease-seconds", self.lease, *self.coordinator_flags]
+                   self.artifacts, "--lease-seconds", self.lease, "--ready-file", ready, *self.coordinator_flags]
         self.coordinator = subprocess.Popen([str(word) for word in command], stdout=log, stderr=log)
         if wait:
-            wait_until(lambda: self.ask("list")[0] == 0, seconds=90, what=f"the coordinator answers: {self.coordinator_log()[-800:]}")
+            wait_until(ready.exists, seconds=90, what=f"the coordinator answers: {self.coordinator_log()[-800:]}")
 
     def coordinator_log(self):
         return (self.folder / "coordinator.log").read_text(errors="replace")
@@ -153,7 +155,7 @@ class Fleet:
             if job is not None and job["state"] in ("SUCCEEDED", "FAILED", "CANCELLED"):
                 check(job["state"] == "SUCCEEDED", f"the job is {job['state']}: {job.get('failure', '')}")
                 return
-            time.sleep(0.1)
+            time.sleep(0.4)
         raise AssertionError(f"the job is not done within {seconds} s: {self.job()}; {self.coordinator_log()[-1500:]}")
 
     def masks(self):

@@ -11,6 +11,7 @@
 #include "bench/job_loop.h"
 #include "bench/options.h"
 #include "bench/report.h"
+#include "bench/trace.h"
 #include "common/base/status_macros.h"
 #include "common/domain/job_presets.h"
 #include "worker/model/device_runtime.h"
@@ -123,6 +124,7 @@ absl::StatusOr<GenerationSums> MeasureGenerations(const Options& options, JobLoo
   ESPALIER_RETURN_IF_ERROR(loop.RunUntil([&](const JobProgram& program) { return generations(program) >= 1; }));
   const size_t first_record = loop.records().size();
   GenerationSums sums;
+  const Trace trace(options.trace);
   for (int done = 2; done <= options.generations + 1; ++done) {
     const double start = loop.Seconds();
     ESPALIER_RETURN_IF_ERROR(loop.RunUntil([&](const JobProgram& program) { return generations(program) >= done; }));

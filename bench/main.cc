@@ -47,6 +47,7 @@ void AddGenerationFlags(CLI::App& app, Options& options) {
   app.add_option("--generations", options.generations, "Measured generations, after one that is not")
       ->check(CLI::Range(1, 1000));
   app.add_option("--offspring", options.offspring)->check(CLI::Range(1, 1024));
+  app.add_option("--trace", options.trace, "File for a trace of the measured generations, which it slows down");
   app.add_option("--token-share", options.token_share, "Of the published train tokens (10k/50k/100k/200k)");
   app.add_option("--tokens-per-step", options.tokens_per_step)->delimiter(',');
 }
@@ -58,6 +59,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   Options options;
   std::map<std::string, std::function<absl::Status(const Options&)>> run = {
+      {"check", espalier::bench::BenchCheck},
       {"train", espalier::bench::BenchTrain},
       {"assemble", espalier::bench::BenchAssemble},
       {"score", espalier::bench::BenchScore},
@@ -65,6 +67,7 @@ int main(int argc, char** argv) {
       {"generation", espalier::bench::BenchGeneration}};
   CLI::App* train = app.add_subcommand("train", "The training loop alone, beside the device's matrix peak");
   AddTrainFlags(*train, options);
+  CLI::App* check = app.add_subcommand("check", "Fused kernels, graphs and shared cards against plain eager steps");
   CLI::App* assemble = app.add_subcommand("assemble", "Candidates from a level bank, and a trainer for each");
   CLI::App* score = app.add_subcommand("score", "The dense model's states, and candidates against them");
   CLI::App* bank = app.add_subcommand("bank", "A whole level bank through the engine, by phase");
@@ -73,7 +76,7 @@ int main(int argc, char** argv) {
   AddGenerationFlags(*generation, options);
   assemble->add_option("--levels", options.levels, "Levels of each unit")->check(CLI::Range(2, 64));
   for (CLI::App* command : {bank, generation}) AddEngineFlags(*command, options);
-  for (CLI::App* command : {train, assemble, score, bank, generation}) AddCommonFlags(*command, options);
+  for (CLI::App* command : {check, train, assemble, score, bank, generation}) AddCommonFlags(*command, options);
   CLI11_PARSE(app, argc, argv);
   const absl::Status status = run.at(app.get_subcommands().front()->get_name())(options);
   if (status.ok()) return 0;

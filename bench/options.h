@@ -37,9 +37,11 @@ struct Options {
   int64_t calibration_tokens = 524288;
   int levels = 13;
   int slots = 1;      // tasks that run at once on the device
+  std::string trace;  // file for a trace of the measured generations; empty: none (it slows them down)
   std::string state;  // folder for the made model, tokens and artifacts; empty: a temporary one
 };
 
+absl::Status BenchCheck(const Options& options);
 absl::Status BenchTrain(const Options& options);
 absl::Status BenchAssemble(const Options& options);
 absl::Status BenchScore(const Options& options);

@@ -49,11 +49,11 @@ LocalService::~LocalService() {
   if (supervisor_ != nullptr) supervisor_->Stop(kGrace);
 }
 
-absl::Status LocalService::StartWorkers(int count, v1::DeviceKind device) {
+absl::Status LocalService::StartWorkers(int count, v1::DeviceKind device, int slots) {
   for (int index = 0; index < count; ++index) {
     SupervisedProgram worker;
     worker.name = absl::StrCat("worker ", index);
-    worker.command = [this, index, device, name = worker.name](int) {
+    worker.command = [this, index, device, slots, name = worker.name](int) {
       const std::string worker_id = NewUuid();
       {
         std::lock_guard lock(mutex_);
@@ -62,8 +62,9 @@ absl::Status LocalService::StartWorkers(int count, v1::DeviceKind device) {
       }
       return ChildCommand{.program = worker_program_,
                           .arguments = {"--coordinator", address(), "--artifacts", folder_.artifacts(), "--device",
-                                        device == v1::CUDA ? absl::StrCat("cuda:", index) : "cpu", "--worker-id",
-                                        worker_id, "--drain-seconds", absl::StrCat(kDrainSeconds),
+                                        device == v1::CUDA ? absl::StrCat("cuda:", index) : "cpu", "--slots",
+                                        absl::StrCat(slots), "--worker-id", worker_id, "--drain-seconds",
+                                        absl::StrCat(kDrainSeconds),
                                         // Somebody is looking: a full disk is an error now.
                                         "--disk-patience-seconds", "0"},
                           // A fleet's credentials are none of a private coordinator's business.

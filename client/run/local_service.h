@@ -23,7 +23,8 @@ class LocalService {
   LocalService(const LocalService&) = delete;
   LocalService& operator=(const LocalService&) = delete;
 
-  absl::Status StartWorkers(int count, v1::DeviceKind device);
+  // `slots`: tasks that each runs at once.
+  absl::Status StartWorkers(int count, v1::DeviceKind device, int slots);
 
   std::string address() const { return "unix:" + folder_.socket_path(); }
   // Not OK when a program cannot be kept running.

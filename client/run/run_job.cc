@@ -54,6 +54,13 @@ int NumWorkers(const RunOptions& options, const v1::Job& job) {
   return std::max(1, static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)));
 }
 
+// A small model leaves most of a GPU idle: several of its candidates share the card. (docs/performance.md has the figures.)
+int NumSlots(const v1::Job& job) {
+  if (job.spec().device() != v1::CUDA) return 1;
+  const int64_t parameters = job.preview().dense_parameters();
+  return parameters < 100'000'000 ? 4 : parameters < 1'000'000'000 ? 2 : 1;
+}
+
 absl::StatusOr<v1::Job> Follow(Connection& connection, LocalService& service, const std::string& name,
                                std::FILE* stream) {
   ProgressView view(stream);
@@ -87,7 +94,7 @@ absl::StatusOr<RunReport> RunJob(const RunOptions& options) {
   for (const std::string& warning : job.preview().warnings())
     std::fprintf(options.progress, "note: %s\n", warning.c_str());
   if (!HasEnded(job)) {
-    ESPALIER_RETURN_IF_ERROR(service->StartWorkers(NumWorkers(options, job), job.spec().device()));
+    ESPALIER_RETURN_IF_ERROR(service->StartWorkers(NumWorkers(options, job), job.spec().device(), NumSlots(job)));
     ESPALIER_ASSIGN_OR_RETURN(job, Follow(*connection, *service, job.name(), options.progress));
   } else {
     v1::GetJobRequest request;

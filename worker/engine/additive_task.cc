@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "worker/engine/tasks.h"
 #include "worker/model/assemble.h"
+#include "worker/model/device_runtime.h"
 
 namespace espalier {
 namespace {
@@ -29,6 +30,7 @@ absl::StatusOr<torch::Tensor> StatesEntering(TaskRun& run, const AdditiveUnitTas
   entering.hidden_WLD = torch::Tensor();  // room for the next
   ESPALIER_ASSIGN_OR_RETURN(torch::Tensor hidden_WLD, DenseStatesEntering(*run.dense, teacher, start, from, layer,
                                                                           run.batching(), run.score_progress()));
+  SynchronizeCurrentStream(run.parts.device);  // tasks on other streams read it next
   entering.key = key;
   entering.layer = layer;
   entering.hidden_WLD = hidden_WLD;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/domain/bank_key.h"
+#include "worker/model/device_runtime.h"
 
 namespace espalier {
 namespace {
@@ -20,7 +21,11 @@ absl::Status CheckReference(const BankReference& reference, const ModelConfig& d
 }  // namespace
 
 BankCache::BankCache(ArtifactStore* artifacts, torch::Device device, int64_t device_bytes, int64_t total_bytes)
-    : artifacts_(artifacts), device_(device), device_bytes_(device_bytes), banks_(total_bytes), layers_(device_bytes) {}
+    : artifacts_(artifacts),
+      device_(device),
+      device_bytes_(device_bytes),
+      banks_(total_bytes, [device] { SynchronizeCurrentStream(device); }),
+      layers_(device_bytes, [device] { SynchronizeCurrentStream(device); }) {}
 
 absl::StatusOr<LayerBank> BankCache::Read(const std::string& digest, int layer, const ModelConfig& dense,
                                           const Ladder& ladder) {

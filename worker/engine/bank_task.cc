@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "worker/engine/tasks.h"
+#include "worker/model/device_runtime.h"
 #include "worker/prune/bank.h"
 
 namespace espalier {
@@ -42,6 +43,7 @@ absl::StatusOr<BankLayerOutcome> RunBankLayer(TaskRun& run, const BankLayerTask&
   const std::string key = run.CacheKey(absl::StrCat(ToText(task.calibration), "/", task.calibration_windows));
   ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<CalibrationPass> pass, OpenPass(run, task, key));
   ESPALIER_ASSIGN_OR_RETURN(LayerStatistics statistics, pass->Collect(task.layer, progress, run.progress.stop()));
+  SynchronizeCurrentStream(run.parts.device);  // the next layer's task may run on another stream
   if (pass->position() < run.dense->config.num_layers) run.parts.passes.Park(key, std::move(pass));
 
   const BankBuildSettings settings = {run.context.criterion, run.context.compensation, run.context.damping};

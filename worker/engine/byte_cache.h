@@ -24,7 +24,9 @@ class ByteCache {
     int64_t bytes = 0;
   };
 
-  explicit ByteCache(int64_t budget_bytes) : budget_bytes_(budget_bytes) {}
+  // `settle` runs before a made value is handed out to other threads: waits for the device work that fills it.
+  explicit ByteCache(int64_t budget_bytes, std::function<void()> settle = {})
+      : budget_bytes_(budget_bytes), settle_(std::move(settle)) {}
 
   // The value of the key, made when it is not held. A value larger than the budget is handed out and not kept.
   absl::StatusOr<std::shared_ptr<const T>> Get(const std::string& key,
@@ -37,6 +39,7 @@ class ByteCache {
     }
     auto made = make();
     if (!made.ok()) return std::move(made).status();
+    if (settle_) settle_();
     std::shared_ptr<const T> value = made->value;
     if (made->bytes > budget_bytes_) return value;
     held_bytes_ += made->bytes;
@@ -58,6 +61,7 @@ class ByteCache {
 
  private:
   const int64_t budget_bytes_;
+  const std::function<void()> settle_;
   std::mutex mutex_;
   std::list<std::pair<std::string, Made>> entries_;  // latest first
   int64_t held_bytes_ = 0;

@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "common/domain/sequence_length.h"
 #include "worker/model/device_runtime.h"
+#include "worker/train/step_graph.h"
 
 namespace espalier {
 namespace {
@@ -31,6 +32,7 @@ MemoryPlan PlanMemory(torch::Device device, const EngineOptions& options) {
     plan.streams = Share(plan.total, 12);
     plan.calibration = Share(plan.total, 20);
     plan.live_states = Share(plan.total, 25);
+    plan.warm_trainers = Share(plan.total, 8);
   } else {
     // Whether a stream's hidden states are cached decides the last bits of a loss, so on CPUs it is the same
     // everywhere.
@@ -78,7 +80,7 @@ EngineParts::EngineParts(const EngineOptions& engine_options, torch::Device on, 
       models(on, dtype, memory.models),
       tokens(on),
       banks(artifacts.get(), on, memory.bank_on_device, memory.banks),
-      teachers(memory.teachers),
+      teachers(memory.teachers, [on] { SynchronizeCurrentStream(on); }),
       streams(memory.streams),
       states({.device_bytes = memory.live_states,
               .host_bytes = memory.host_states,
@@ -87,10 +89,12 @@ EngineParts::EngineParts(const EngineOptions& engine_options, torch::Device on, 
                 return FreeDeviceMemory(device) < Share(memory.total, 30);
               })
                                               : std::function<bool()>(),
-              .live_location = on.is_cuda() ? StateLocation::kDevice : StateLocation::kHost}) {}
+              .live_location = on.is_cuda() ? StateLocation::kDevice : StateLocation::kHost}),
+      warm_trainers(memory.warm_trainers) {}
 
 void EngineParts::EmptyDevice() {
   states.SpillDevice();
+  warm_trainers.Clear();
   passes.Clear();
   teachers.Clear();
   streams.Clear();
@@ -102,6 +106,7 @@ void EngineParts::EmptyDevice() {
     entering.key.clear();
     entering.hidden_WLD = torch::Tensor();
   }
+  StepGraph::FreeIdleMemory();
   EmptyDeviceCache(device);
 }
 

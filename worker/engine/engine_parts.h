@@ -20,6 +20,7 @@
 #include "worker/engine/state_store.h"
 #include "worker/engine/stream_cache.h"
 #include "worker/engine/token_cache.h"
+#include "worker/engine/warm_trainers.h"
 #include "worker/prune/statistics.h"
 #include "worker/score/score.h"
 
@@ -35,6 +36,7 @@ struct MemoryPlan {
   int64_t streams = 0;      // hidden states of training streams
   int64_t calibration = 0;  // hidden states of a calibration pass
   int64_t live_states = 0;
+  int64_t warm_trainers = 0;
   int64_t host_states = 0;
   int64_t disk_states = 0;
   int64_t total = 0;  // of the device
@@ -89,6 +91,7 @@ struct EngineParts {
   CalibrationPasses passes;
   EnteringStates entering;
   StateStore states;
+  WarmTrainers warm_trainers;
   RecoveryOptions recovery;
   std::mutex perplexity_mutex;
   std::map<std::string, double> dense_perplexities;

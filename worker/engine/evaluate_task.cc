@@ -87,6 +87,8 @@ absl::StatusOr<Measurement> RunEvaluate(TaskRun& run, const EvaluateTask& task) 
     if (name.has_value()) {
       if (!is_unchanged) ESPALIER_RETURN_IF_ERROR(candidate.trainer->RoundAsRetained(task.continue_state));
       run.parts.states.Retain(*name, task.continue_state, std::move(candidate));
+    } else if (!run.parts.states.IsTight()) {
+      run.parts.warm_trainers.Keep(task, std::move(candidate));
     }
   }
   return measurement;

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/checkpoint/model_folder.h"
+#include "worker/model/device_runtime.h"
 
 namespace espalier {
 
@@ -43,6 +44,7 @@ absl::StatusOr<DenseModel> ModelCache::Get(const std::string& folder, const std:
     entry = held_bytes > budget_bytes_ ? entries_.erase(entry) : std::next(entry);
   }
   ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<LanguageModel> loaded, LoadLanguageModel(*files, device_, dtype_));
+  SynchronizeCurrentStream(device_);  // tasks on other streams read it next
   std::shared_ptr<const LanguageModel> model = std::move(loaded);
   entries_.push_front({folder, found, model, BytesOf(*model)});
   return DenseModel{model, found};

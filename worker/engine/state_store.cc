@@ -14,15 +14,14 @@
 namespace espalier {
 namespace {
 
-// Besides masters and moments a live candidate holds compute weights, gradients and its trainer's buffers.
-int64_t LiveBytesOf(const Trainer& trainer) { return trainer.state_bytes(ContinueState::kFull) * 3 / 2; }
-
 void RemoveFile(const std::string& path) {
   std::error_code ignored;
   std::filesystem::remove(path, ignored);
 }
 
 }  // namespace
+
+int64_t LiveBytesOf(const Trainer& trainer) { return trainer.state_bytes(ContinueState::kFull) * 3 / 2; }
 
 StateStore::StateStore(StateStoreOptions options) : options_(std::move(options)) {}
 

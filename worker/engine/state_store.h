@@ -26,6 +26,9 @@ struct TrainedCandidate {
   TrainSettings settings;            // of the trainer
 };
 
+// What a live candidate takes on the device, roughly: compute weights, gradients and buffers beside masters and moments.
+int64_t LiveBytesOf(const Trainer& trainer);
+
 struct StateStoreOptions {
   int64_t device_bytes = 0;  // live candidates
   int64_t host_bytes = 0;
@@ -60,6 +63,8 @@ class StateStore {
   void KeepOnly(const std::vector<StateKey>& keep);
   // Destroys what KeepOnly forgot. For the thread of a task, between its steps; the other methods do it as well.
   void Sweep();
+  // Whether the device's memory is short beside what is held here.
+  bool IsTight() const { return options_.device_is_tight && options_.device_is_tight(); }
   // Moves every live candidate off the device.
   void SpillDevice();
 

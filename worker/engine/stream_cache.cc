@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/status_macros.h"
+#include "worker/model/device_runtime.h"
 
 namespace espalier {
 namespace {
@@ -45,6 +46,7 @@ absl::StatusOr<std::shared_ptr<const StreamRows>> StreamCache::Get(const std::st
       return std::move(states).status();
     }
     rows = Extend(rows.get(), more, *std::move(states));
+    SynchronizeCurrentStream(rows->states.hidden_WLD.device());  // tasks on other streams read it next
   }
   const std::shared_ptr<const StreamRows> result = rows;
   int64_t bytes = 0;

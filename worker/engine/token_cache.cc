@@ -62,6 +62,7 @@ absl::StatusOr<std::shared_ptr<const TokenWindows>> TokenCache::Get(const std::s
   windows->ids_NL = ReadIds(*file, windows->num_windows, sequence_length);
   const int64_t bytes = static_cast<int64_t>(windows->ids_NL.nbytes());
   if (device_.is_cuda() && bytes < DeviceMemoryBytes(device_) / 32) windows->ids_NL = windows->ids_NL.to(device_);
+  SynchronizeCurrentStream(device_);  // tasks on other streams read it next
   if (entries_.size() >= kMostEntries) entries_.clear();
   entries_[key] = windows;
   return std::shared_ptr<const TokenWindows>(windows);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <mutex>
 #include <shared_mutex>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "common/base/strings.h"
 #include "worker/engine/engine.h"
 #include "worker/engine/engine_parts.h"
+#include "worker/engine/slot_streams.h"
 #include "worker/engine/tasks.h"
 #include "worker/model/device_runtime.h"
 
@@ -20,7 +22,7 @@ namespace espalier {
 namespace {
 
 // Raised with every change of what a task computes, so that results of different engines are never mixed in one job.
-constexpr int kEngineVersion = 1;
+constexpr int kEngineVersion = 2;
 
 // The other meaning of kResourceExhausted: no empty device helps.
 bool IsFullDisk(const absl::Status& status) {
@@ -28,10 +30,20 @@ bool IsFullDisk(const absl::Status& status) {
          absl::StrContains(status.message(), std::strerror(EDQUOT));
 }
 
+struct WaitForStream {
+  torch::Device device;
+  ~WaitForStream() {
+    try {
+      SynchronizeCurrentStream(device);
+    } catch (const std::exception&) {  // a lost device: the next call reports it
+    }
+  }
+};
+
 class TorchEngine final : public Engine {
  public:
   TorchEngine(const EngineOptions& options, torch::Device device, std::unique_ptr<ArtifactStore> store)
-      : parts_(options, device, std::move(store)) {}
+      : parts_(options, device, std::move(store)), streams_(device) {}
 
   absl::StatusOr<TaskOutcome> Run(const Task& task, const ProgressFunction& progress, std::stop_token stop) override;
 
@@ -46,6 +58,7 @@ class TorchEngine final : public Engine {
   absl::StatusOr<TaskOutcome> Dispatch(const Task& task, ProgressReporter& progress);
 
   EngineParts parts_;
+  SlotStreams streams_;
   // Tasks share the device; one that ran out of memory has it alone for its second try.
   std::shared_mutex device_mutex_;
   std::mutex cpu_mutex_;  // on CPU one task runs at a time, with the threads that its job says
@@ -56,6 +69,7 @@ absl::StatusOr<TaskOutcome> TorchEngine::Dispatch(const Task& task, ProgressRepo
   parts_.states.Sweep();
   if (task.kind() != TaskKind::kBankLayer) parts_.passes.Clear();
   ESPALIER_ASSIGN_OR_RETURN(TaskRun run, OpenTask(parts_, task.job_id, task.context, progress));
+  const WaitForStream wait{parts_.device};  // before what the task holds of the caches goes
   switch (task.kind()) {
     case TaskKind::kBankLayer: return RunBankLayer(run, std::get<BankLayerTask>(task.payload));
     case TaskKind::kAdditiveUnit: return RunAdditiveUnit(run, std::get<AdditiveUnitTask>(task.payload));
@@ -69,6 +83,7 @@ absl::StatusOr<TaskOutcome> TorchEngine::Attempt(const Task& task, ProgressRepor
   try {
     UseDevice(parts_.device);
     SetComputeThreads(std::max(task.context.cpu_threads, 1));
+    const SlotStreams::Use stream(streams_);
     absl::StatusOr<TaskOutcome> outcome = Dispatch(task, progress);
     if (absl::IsInternal(outcome.status()))
       EndProcessIfDeviceIsLost(parts_.device, ToString(outcome.status().message()));

@@ -59,6 +59,18 @@ absl::StatusOr<std::optional<TrainedCandidate>> Resume(TaskRun& run, const Evalu
   return candidate;
 }
 
+// An earlier trainer of this mask with the assembled weights copied in; false when there is none that fits.
+absl::StatusOr<bool> TrainAgain(TaskRun& run, const EvaluateTask& task, const LanguageModel& assembled,
+                                TrainedCandidate& candidate) {
+  std::optional<TrainedCandidate> warm = run.parts.warm_trainers.Take(task, run.dense.get());
+  if (!warm.has_value()) return false;
+  const absl::Status begun = warm->trainer->BeginAgain(assembled);
+  if (absl::IsInvalidArgument(begun)) return false;
+  ESPALIER_RETURN_IF_ERROR(begun);
+  candidate = *std::move(warm);
+  return true;
+}
+
 // Runs the trainer over the segments, until the end or until losses cease to be finite.
 absl::Status TrainSegments(TaskRun& run, const EvaluateTask& task, int64_t start, Trainer& trainer,
                            Measurement& measurement) {
@@ -113,8 +125,13 @@ absl::StatusOr<TrainedCandidate> TrainCandidate(TaskRun& run, const EvaluateTask
     start = task.stream.begin;
     candidate = *std::move(resumed);
   } else {
-    ESPALIER_ASSIGN_OR_RETURN(candidate.model, AssembleMask(run, task.bank, task.mask));
-    if (task.stream.end > 0) ESPALIER_RETURN_IF_ERROR(AddTrainer(run, task.train, task.tokens_per_step, candidate));
+    ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<LanguageModel> assembled, AssembleMask(run, task.bank, task.mask));
+    bool is_ready = task.stream.end == 0;
+    if (!is_ready) {
+      ESPALIER_ASSIGN_OR_RETURN(is_ready, TrainAgain(run, task, *assembled, candidate));
+    }
+    if (candidate.model == nullptr) candidate.model = std::move(assembled);
+    if (!is_ready) ESPALIER_RETURN_IF_ERROR(AddTrainer(run, task.train, task.tokens_per_step, candidate));
   }
   measurement.assemble_seconds = assembling.Seconds();
   ESPALIER_RETURN_IF_ERROR(run.progress.CheckStop());

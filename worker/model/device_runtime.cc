@@ -3,6 +3,8 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/linalg_cholesky.h>
 #include <c10/util/Exception.h>
 #include <torch/cuda.h>
 #include <torch/version.h>
@@ -21,6 +23,7 @@
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
 #endif
 
 namespace espalier {
@@ -40,6 +43,12 @@ std::string ProcValue(const char* path, const std::string& key) {
   return "";
 }
 
+// LibTorch loads its CUDA linear algebra with the first call, which must not come from two threads at once.
+void WarmUpLinearAlgebra(torch::Device device) {
+  static std::once_flag once;
+  std::call_once(once, [&] { at::linalg_cholesky(at::eye(2, torch::TensorOptions().device(device))); });
+}
+
 std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 #ifdef ESPALIER_HAS_CUDA
@@ -57,6 +66,8 @@ void InitTorch() {
     at::set_num_interop_threads(1);
     at::globalContext().setBenchmarkCuDNN(false);
     at::globalContext().setFloat32MatmulPrecision("highest");
+    // cuDNN's attention plans every shape for tens of milliseconds, once a thread, and every mask brings new shapes.
+    at::globalContext().setSDPUseCuDNN(false);
   });
 }
 
@@ -69,7 +80,9 @@ absl::StatusOr<torch::Device> OpenDevice(DeviceKind kind, int index) {
                                                       " CUDA device(s) to this process; use the device cpu, or check "
                                                       "nvidia-smi and CUDA_VISIBLE_DEVICES"));
   }
-  return torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(index));
+  const torch::Device device(torch::kCUDA, static_cast<c10::DeviceIndex>(index));
+  WarmUpLinearAlgebra(device);
+  return device;
 }
 
 void UseDevice(torch::Device device) {
@@ -142,6 +155,12 @@ void ResetPeakDeviceBytes(torch::Device device) {
 
 void SynchronizeDevice(torch::Device device) {
   if (device.is_cuda()) torch::cuda::synchronize(device.index());
+}
+
+void SynchronizeCurrentStream(torch::Device device) {
+#ifdef ESPALIER_HAS_CUDA
+  if (device.is_cuda()) c10::cuda::getCurrentCUDAStream(device.index()).synchronize();
+#endif
 }
 
 void EmptyDeviceCache(torch::Device device) {

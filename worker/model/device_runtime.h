@@ -14,7 +14,7 @@
 namespace espalier {
 
 // Once in a process, before anything else uses LibTorch; later calls do nothing. Sets what would otherwise depend on the
-// machine: one thread between operators, no autotuning of kernels, full fp32 products.
+// machine: one thread between operators, no autotuning of kernels, full fp32 products; and no attention that is planned by shape.
 void InitTorch();
 
 // kFailedPrecondition, with what was found, when the device is not there.
@@ -37,6 +37,9 @@ int64_t PeakDeviceBytes(torch::Device device);
 void ResetPeakDeviceBytes(torch::Device device);
 
 void SynchronizeDevice(torch::Device device);  // waits for queued work; no-op on CPU
+// Waits for the calling thread's stream: before tensors go to threads that work on other streams, and before the last
+// reference to another thread's tensors goes. No-op on CPU.
+void SynchronizeCurrentStream(torch::Device device);
 void EmptyDeviceCache(torch::Device device);   // gives unused blocks back, so that one large allocation can have them
 
 // When the CUDA context is broken for good (an illegal address, an uncorrectable memory error), nothing in this process can

@@ -14,6 +14,8 @@
 
 #include <numbers>
 
+#include "worker/model/fused_ops.h"
+
 namespace espalier {
 namespace {
 
@@ -57,12 +59,18 @@ Tensor Rotate(const Tensor& x_BLHK, const Tensor& cos_LK, const Tensor& sin_LK) 
 
 struct Heads {
   Tensor q_BLHK, k_BLGK, v_BLGK;  // rotated
+  bool is_expanded = false;       // k and v have a head for each of q's already
 };
 
 Heads FusedHeads(const ModelConfig& config, const LayerShape& shape, const AttentionWeights& weights, const Tensor& x_BLD,
                  const RotaryTables& rotary) {
   const int64_t H = shape.num_heads(), G = shape.num_kv_heads, K = config.head_size;
-  const Tensor qkv = at::linear(x_BLD, weights.qkv_weight, weights.qkv_bias).view({x_BLD.size(0), x_BLD.size(1), H + 2 * G, K});
+  const Tensor qkv_BLW = at::linear(x_BLD, weights.qkv_weight, weights.qkv_bias);
+  if (!config.qk_norm && HasFusedOps(qkv_BLW)) {
+    const SplitHeads heads = SplitAndRotate(qkv_BLW, rotary.cos_LK, rotary.sin_LK, weights.kv_index_H, H, G, K);
+    return {heads.q_BLHK, heads.k_BLJK, heads.v_BLJK, weights.kv_index_H.defined()};
+  }
+  const Tensor qkv = qkv_BLW.view({x_BLD.size(0), x_BLD.size(1), H + 2 * G, K});
   if (config.qk_norm) {
     const auto parts = qkv.split_with_sizes({H, G, G}, 2);
     const Tensor q = RmsNorm(parts[0], weights.q_norm_K, config.rms_norm_epsilon);
@@ -121,7 +129,7 @@ Tensor AttentionInner(const ModelConfig& config, const LayerShape& shape, const 
   Tensor k = heads.k_BLGK.transpose(1, 2);
   Tensor v = heads.v_BLGK.transpose(1, 2);
   const int64_t num_heads = shape.num_heads();
-  if (weights.kv_index_H.defined()) {
+  if (weights.kv_index_H.defined() && !heads.is_expanded) {
     k = k.index_select(1, weights.kv_index_H);
     v = v.index_select(1, weights.kv_index_H);
   } else if (num_heads != shape.num_kv_heads && NeedsEqualHeads(q)) {
@@ -137,7 +145,9 @@ Tensor AttentionInner(const ModelConfig& config, const LayerShape& shape, const 
 Tensor FfnInner(const ModelConfig& config, const FfnWeights& weights, const Tensor& hidden_BLD) {
   const Tensor x_BLD = RmsNorm(hidden_BLD, weights.input_norm_D, config.rms_norm_epsilon);
   if (weights.gate_up_weight.defined()) {
-    const auto parts = at::linear(x_BLD, weights.gate_up_weight, weights.gate_up_bias).chunk(2, -1);
+    const Tensor gate_up = at::linear(x_BLD, weights.gate_up_weight, weights.gate_up_bias);
+    if (HasFusedOps(gate_up)) return SwiGlu(gate_up);
+    const auto parts = gate_up.chunk(2, -1);
     return at::silu(parts[0]) * parts[1];
   }
   return at::silu(at::linear(x_BLD, weights.gate_weight, weights.gate_bias)) *

@@ -164,6 +164,12 @@ void FlatAdamW::PublishMaster() {
   if (!master_.is_same(parameters_.flat)) parameters_.flat.copy_(master_);
 }
 
+void FlatAdamW::TakeWeights() {
+  const torch::NoGradGuard no_grad;
+  if (!master_.is_same(parameters_.flat)) master_.copy_(parameters_.flat);
+  ClearMoments();
+}
+
 void FlatAdamW::ClearMoments() {
   const torch::NoGradGuard no_grad;
   first_moments_.zero_();

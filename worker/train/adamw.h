@@ -26,6 +26,8 @@ class FlatAdamW {
 
   // After `master` was written to: brings the compute weights up to it.
   void PublishMaster();
+  // The compute weights become the masters, with moments as new.
+  void TakeWeights();
   void ClearMoments();
 
   // The same tensor as the parameters' buffer when that is fp32.

@@ -60,7 +60,8 @@ void StaticStep::Run(const Work& work) {
 absl::Status StaticStep::Capture(const Work& work, const at::Generator& generator) {
   absl::StatusOr<std::unique_ptr<StepGraph>> graph = StepGraph::Capture([&] { work(Batches()); }, generator);
   if (!graph.ok()) {
-    graph_refusal_ = ToString(graph.status().message());
+    // Before the first step it may only be that a library was not ready: the next step tries once more.
+    if (ran_) graph_refusal_ = ToString(graph.status().message());
     return graph.status();
   }
   graph_ = *std::move(graph);

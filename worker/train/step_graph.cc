@@ -1,22 +1,77 @@
 #include "worker/train/step_graph.h"
 
 #include <exception>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "worker/model/torch_status.h"
 
 #ifdef ESPALIER_HAS_CUDA
 #include <ATen/cuda/CUDAGraph.h>
+#include <ATen/cuda/MemPool.h>
 #endif
 
 namespace espalier {
 
+namespace {
+thread_local bool has_captured = false;
+}  // namespace
+
+bool StepGraph::HasCaptured() { return has_captured; }
+
 #ifdef ESPALIER_HAS_CUDA
 namespace {
 
+// Memory pools of graphs that are gone, for the next capture on their stream: a new pool would ask the driver for all its
+// memory, which takes longer than the capture. A pool belongs to one graph at a time.
+class CapturePools {
+ public:
+  static CapturePools& Get() {
+    static CapturePools* pools = new CapturePools;  // outlives every graph
+    return *pools;
+  }
+  std::unique_ptr<at::cuda::MemPool> Take(c10::cuda::CUDAStream stream) {
+    const std::lock_guard lock(mutex_);
+    auto& of_stream = idle_[stream.unwrap()];
+    if (of_stream.empty()) return std::make_unique<at::cuda::MemPool>(nullptr, /*is_user_created=*/false);
+    std::unique_ptr<at::cuda::MemPool> pool = std::move(of_stream.back());
+    of_stream.pop_back();
+    return pool;
+  }
+  void Return(c10::cuda::CUDAStream stream, std::unique_ptr<at::cuda::MemPool> pool) {
+    const std::lock_guard lock(mutex_);
+    idle_[stream.unwrap()].push_back(std::move(pool));
+  }
+  // Their memory goes back to the allocator.
+  void Clear() {
+    const std::lock_guard lock(mutex_);
+    idle_.clear();
+  }
+
+ private:
+  struct Before {
+    bool operator()(const c10::Stream& a, const c10::Stream& b) const {
+      return std::pair(a.device_index(), a.id()) < std::pair(b.device_index(), b.id());
+    }
+  };
+  std::mutex mutex_;
+  std::map<c10::Stream, std::vector<std::unique_ptr<at::cuda::MemPool>>, Before> idle_;
+};
+
 class CudaStepGraph final : public StepGraph {
  public:
+  CudaStepGraph() : stream_(c10::cuda::getCurrentCUDAStream()), pool_(CapturePools::Get().Take(stream_)) {}
+  ~CudaStepGraph() override {
+    try {
+      graph_.reset();
+    } catch (const std::exception&) {  // a lost device
+    }
+    if (pool_ != nullptr) CapturePools::Get().Return(stream_, std::move(pool_));
+  }
+
   absl::Status Record(const std::function<void()>& step, const at::Generator& generator) {
     // The device's default generator takes part in every capture, so captures of several trainers follow one another.
     static std::mutex one_capture;
@@ -25,10 +80,11 @@ class CudaStepGraph final : public StepGraph {
     bool capturing = false;
     try {
       // Thread-local: what other threads allocate meanwhile for their own candidates does not break this capture.
-      graph_.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+      graph_.capture_begin(pool_->id(), cudaStreamCaptureModeThreadLocal);
       capturing = true;
       step();
       graph_.capture_end();
+      has_captured = true;
       return absl::OkStatus();
     } catch (const std::exception& error) {
       const absl::Status status = TorchError("capturing a training step as a CUDA graph", error);
@@ -40,8 +96,10 @@ class CudaStepGraph final : public StepGraph {
   void Replay() override { graph_.replay(); }
 
  private:
-  // Ends the broken capture, so that the stream can be used again. CUDA reports the broken capture once more here.
+  // Ends the broken capture, so that the stream can be used again. CUDA reports the broken capture once more here. Its pool
+  // may still be taken for one that is being recorded to, so nobody gets it again.
   void Abandon() {
+    (void)pool_.release();
     try {
       graph_.capture_end();
     } catch (const std::exception&) {
@@ -53,6 +111,8 @@ class CudaStepGraph final : public StepGraph {
     }
   }
 
+  const c10::cuda::CUDAStream stream_;
+  std::unique_ptr<at::cuda::MemPool> pool_;
   at::cuda::CUDAGraph graph_;
 };
 
@@ -65,7 +125,11 @@ absl::StatusOr<std::unique_ptr<StepGraph>> StepGraph::Capture(const std::functio
   return graph;
 }
 
+void StepGraph::FreeIdleMemory() { CapturePools::Get().Clear(); }
+
 #else
+
+void StepGraph::FreeIdleMemory() {}
 
 absl::StatusOr<std::unique_ptr<StepGraph>> StepGraph::Capture(const std::function<void()>&, const at::Generator&) {
   return absl::FailedPreconditionError("this LibTorch was built without CUDA, so there are no CUDA graphs");

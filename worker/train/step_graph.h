@@ -12,14 +12,19 @@ namespace espalier {
 
 class StepGraph {
  public:
-  // Records what `step` queues on the current stream (not the default one) without running it. The same step must have
-  // run on this stream before, so that libraries have made their handles and workspaces. `generator` is what the step
+  // Records what `step` queues on the current stream (not the default one) without running it. A step like it must have run
+  // on this thread before, so that libraries have what they make for a thread. `generator` is what the step
   // draws random numbers from, undefined for none. The graph keeps the memory of its temporaries in a pool of its own
   // until it is destroyed. Not an OK status when the step cannot be captured; nothing has run then, and the step can
   // still be run as it is. One capture at a time in a process; replays do not wait for each other.
   static absl::StatusOr<std::unique_ptr<StepGraph>> Capture(const std::function<void()>& step,
                                                             const at::Generator& generator);
   virtual ~StepGraph() = default;
+
+  // Whether this thread has captured a step: then the next one, of another shape, need not run first.
+  static bool HasCaptured();
+  // Memory of graphs that are gone is kept for the next ones on their stream; this gives it back to the allocator.
+  static void FreeIdleMemory();
 
   // Queues the whole step on the current stream.
   virtual void Replay() = 0;

@@ -5,8 +5,15 @@
 
 namespace espalier {
 
-TrainStream::TrainStream(torch::Device device) {
-  if (device.is_cuda()) stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+TrainStream::TrainStream(torch::Device device, const TrainStream* otherwise) {
+  if (!device.is_cuda()) return;
+  const c10::impl::VirtualGuardImpl guard(device.type());
+  const c10::Stream current = guard.getStream(device);
+  if (current != guard.getDefaultStream(device)) {
+    stream_ = current;
+  } else {
+    stream_ = otherwise != nullptr ? otherwise->stream_ : guard.getStreamFromGlobalPool(device);
+  }
 }
 
 TrainStream::Scope::Scope(const std::optional<c10::Stream>& stream) {

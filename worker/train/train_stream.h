@@ -14,10 +14,12 @@
 
 namespace espalier {
 
-// A stream from the device's pool. Work of the caller that was queued before Enter is waited for on the device.
+// The calling thread's stream, so that memory which one trainer frees serves the next one there; `otherwise`, or one from the
+// device's pool, when that is the default stream, on which nothing can be captured. Work of a caller that was queued before
+// Enter is waited for on the device.
 class TrainStream {
  public:
-  explicit TrainStream(torch::Device device);
+  explicit TrainStream(torch::Device device, const TrainStream* otherwise = nullptr);
 
   class Scope {
    public:

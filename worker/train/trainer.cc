@@ -1,6 +1,7 @@
 #include "worker/train/trainer.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/InferenceMode.h>
@@ -86,10 +87,11 @@ class FlatTrainer final : public Trainer {
   // To be called with `stream` entered.
   FlatTrainer(const TrainStream& stream, LanguageModel& model, const TrainSettings& settings,
               const TrainerOptions& options)
-      : settings_(settings),
+      : model_(model),
+        settings_(settings),
         options_(options),
         device_(model.device()),
-        stream_(stream),
+        own_stream_(stream),
         parameters_(FlattenParameters(model)),
         optimizer_(parameters_, settings, options.moments),
         compute_(model, parameters_, {settings.loss, options.recompute_activations}) {
@@ -102,21 +104,45 @@ class FlatTrainer final : public Trainer {
     return WithTorchStatus("training", device_, [&]() -> absl::StatusOr<TrainResult> {
       const c10::InferenceMode normal_mode(false);
       ESPALIER_RETURN_IF_ERROR(CheckRun(steps, data));
-      const TrainStream::Scope scope = stream_.Enter();
-      const SynchronizeAtEnd synchronize(stream_);
+      const TrainStream stream(device_, &own_stream_);
+      const TrainStream::Scope scope = stream.Enter();
+      const SynchronizeAtEnd synchronize(stream);
       compute_.SetTeacher(data.teacher);
-      TrainRun run(stream_, steps, data, schedule_steps, progress, stop);
+      TrainRun run(stream, steps, data, schedule_steps, progress, stop);
       ESPALIER_RETURN_IF_ERROR(is_static() ? RunStatic(run) : RunExact(run));
       FinishRun(run);
       return run.result;
     });
   }
 
+  absl::Status BeginAgain(const LanguageModel& fresh) override {
+    const auto mine = NamedTensors(model_), theirs = NamedTensors(fresh);
+    bool fits = options_.moments == MomentsFormat::kFloat32 && mine.size() == theirs.size();
+    for (size_t i = 0; fits && i < mine.size(); ++i) fits = mine[i].second.sizes() == theirs[i].second.sizes();
+    if (!fits) return absl::InvalidArgumentError("the trainer cannot begin again with a candidate of another shape");
+    return WithTorchStatus("preparing a candidate for training", device_, [&] {
+      const torch::NoGradGuard no_grad;
+      const TrainStream stream(device_, &own_stream_);
+      const TrainStream::Scope scope = stream.Enter();
+      const SynchronizeAtEnd synchronize(stream);
+      std::vector<torch::Tensor> to, from;
+      for (size_t i = 0; i < mine.size(); ++i) {
+        to.push_back(mine[i].second.detach());
+        from.push_back(theirs[i].second);
+      }
+      at::_foreach_copy_(to, from);
+      optimizer_.TakeWeights();
+      steps_taken_ = moment_steps_ = 0;
+      return absl::OkStatus();
+    });
+  }
+
   absl::StatusOr<TrainState> Save(ContinueState format) const override {
     return WithTorchStatus("saving a training state", device_, [&]() -> absl::StatusOr<TrainState> {
       const torch::NoGradGuard no_grad;
-      const TrainStream::Scope scope = stream_.Enter();
-      const SynchronizeAtEnd synchronize(stream_);
+      const TrainStream stream(device_, &own_stream_);
+      const TrainStream::Scope scope = stream.Enter();
+      const SynchronizeAtEnd synchronize(stream);
       TrainState state;
       state.format = format;
       state.steps_taken = steps_taken_;
@@ -145,8 +171,9 @@ class FlatTrainer final : public Trainer {
     }
     return WithTorchStatus("restoring a training state", device_, [&] {
       const torch::NoGradGuard no_grad;
-      const TrainStream::Scope scope = stream_.Enter();
-      const SynchronizeAtEnd synchronize(stream_);
+      const TrainStream stream(device_, &own_stream_);
+      const TrainStream::Scope scope = stream.Enter();
+      const SynchronizeAtEnd synchronize(stream);
       optimizer_.ClearMoments();
       optimizer_.master().copy_(state.weights, true);
       if (state.format == ContinueState::kFull) {
@@ -165,8 +192,9 @@ class FlatTrainer final : public Trainer {
     if (format == ContinueState::kFull) return absl::OkStatus();
     return WithTorchStatus("rounding a training state", device_, [&] {
       const torch::NoGradGuard no_grad;
-      const TrainStream::Scope scope = stream_.Enter();
-      const SynchronizeAtEnd synchronize(stream_);
+      const TrainStream stream(device_, &own_stream_);
+      const TrainStream::Scope scope = stream.Enter();
+      const SynchronizeAtEnd synchronize(stream);
       optimizer_.ClearMoments();
       optimizer_.master().copy_(optimizer_.master().to(torch::kBFloat16));
       optimizer_.PublishMaster();
@@ -309,7 +337,8 @@ class FlatTrainer final : public Trainer {
 
   bool WantsGraph(int64_t steps_left) const {
     if (!options_.use_graph || !device_.is_cuda() || static_step_->has_graph()) return false;
-    if (!static_step_->ran_without_graph() || !static_step_->graph_refusal().empty()) return false;
+    if (!static_step_->graph_refusal().empty()) return false;
+    if (!static_step_->ran_without_graph() && !StepGraph::HasCaptured()) return false;
     const StepLayout& layout = static_step_->layout();
     const double flops = 6.0 * static_cast<double>(parameters_.num_parameters) *
                          static_cast<double>(layout.passes * layout.rows * layout.length);
@@ -339,10 +368,11 @@ class FlatTrainer final : public Trainer {
     if (static_step_ != nullptr) result.graph_refusal = static_step_->graph_refusal();
   }
 
+  const LanguageModel& model_;
   const TrainSettings settings_;
   const TrainerOptions options_;
   const torch::Device device_;
-  const TrainStream stream_;
+  const TrainStream own_stream_;  // for callers on the default stream; nothing is tied to it
   FlatParameters parameters_;
   FlatAdamW optimizer_;
   StepCompute compute_;

@@ -80,6 +80,10 @@ class Trainer {
   virtual absl::StatusOr<TrainResult> Run(const std::vector<Step>& steps, const TrainData& data, int64_t schedule_steps,
                                           const TrainProgressFunction& progress, std::stop_token stop) = 0;
 
+  // As if made anew for a candidate with these weights: its buffers and its graph serve again. kInvalidArgument, with nothing
+  // changed, when `fresh` is of another shape, or with moments whose rounding draws on from where it was.
+  virtual absl::Status BeginAgain(const LanguageModel& fresh) = 0;
+
   // Copies the state to the host. The caller fills in mask_digest, stream and position.
   virtual absl::StatusOr<TrainState> Save(ContinueState format) const = 0;
 

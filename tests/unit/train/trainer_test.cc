@@ -155,6 +155,26 @@ TEST_CASE("Trainer: a run that stopped and went on takes bitwise the way of a ru
   }
 }
 
+TEST_CASE("Trainer: one that begins again with fresh weights takes bitwise the way of a new one") {
+  const TrainData data = Windows(7);
+  const std::vector<Step> steps = MixedSteps();
+  const TrainSettings settings = CrossEntropySettings(1e-3);
+  LanguageModel used_model = Candidate(8), new_model = Candidate(7);
+  const LanguageModel fresh = Candidate(7);
+  const auto used = MakeTrainer(used_model, settings, {});
+  const auto made_new = MakeTrainer(new_model, settings, {});
+  REQUIRE_OK(used->Run(steps, data, 0, {}, {}));
+  REQUIRE_OK(used->BeginAgain(fresh));
+  CHECK(used->steps_taken() == 0);
+  REQUIRE_OK(used->Run(steps, data, 0, {}, {}));
+  REQUIRE_OK(made_new->Run(steps, data, 0, {}, {}));
+  CHECK(LargestDifference(WeightsOf(*used), WeightsOf(*made_new)) == 0);
+
+  LanguageModel narrower = Candidate(7);
+  narrower.layers[0].ffn.gate_weight = narrower.layers[0].ffn.gate_weight.narrow(0, 0, 1);
+  CHECK(absl::IsInvalidArgument(used->BeginAgain(narrower)));
+}
+
 TEST_CASE("Trainer: a state reduced to bf16 weights goes on as one that was rounded in place") {
   const TrainData data = Windows(7);
   LanguageModel kept_model = Candidate(7), restored_model = Candidate(8);

@@ -134,6 +134,10 @@ class Fleet:
         """How often each task was started, over all workers that ever were."""
         return collections.Counter(task for worker in self.workers for task, _ in worker.started())
 
+    def num_stopped(self):
+        """Tasks that a living worker stopped: its own clock said that the lease was over (a starved machine), or it was told to."""
+        return sum(worker.text().count("stopping the task in slot") for worker in self.workers)
+
     def num_starts(self):
         return sum(self.starts().values())
 

@@ -98,6 +98,22 @@ absl::Status CheckGiven(const SearchPlan& plan) {
                                                  "; remove more or raise the target"));
 }
 
+int CountLevels(const Ladder& ladder) {
+  int levels = 0;
+  for (const UnitLadder& unit : ladder.units) levels += unit.num_levels();
+  return levels;
+}
+
+// A runtime other than Hugging Face leaves only what its export can hold, before anything is spent.
+void SayWhatRuntimeAllows(const SearchPlan& plan, std::vector<std::string>* warnings) {
+  if (plan.spec.runtime == Runtime::kHuggingFace) return;
+  const auto free = BuildLadder(plan.inputs.dense, plan.spec.ladder);
+  warnings->push_back(absl::StrCat("runtime ", Name(plan.spec.runtime), " restricts the ladder to ",
+                                   CountLevels(plan.ladder), " levels",
+                                   free.ok() ? absl::StrCat(" of ", CountLevels(*free)) : "",
+                                   "; every mask in it can be exported for that runtime (espalier export --runtime)"));
+}
+
 absl::Status CheckTokenBudget(const JobSpec& spec) {
   if (spec.stop.token_budget == 0 || GenerationsByPhase(spec).front() == 0) return absl::OkStatus();
   int64_t needed = TokensOfGeneration(spec, 0, false).train_tokens + 2 * spec.play_off.tokens;
@@ -127,11 +143,8 @@ absl::StatusOr<JobPreview> ResolveJob(const JobSpec& spec, const JobInputs& inpu
   WarnOfEpochs("recovery", resolved.recovery.tokens, num_windows, resolved, &warnings);
   if (GenerationsByPhase(resolved).front() > 0)
     WarnOfEpochs("the play-off's recovery", resolved.play_off.tokens, num_windows, resolved, &warnings);
-  if (resolved.runtime != Runtime::kHuggingFace) {
-    warnings.push_back(
-        absl::StrCat("runtime ", Name(resolved.runtime), " restricts the ladder; the export is a Hugging Face folder"));
-  }
   ESPALIER_ASSIGN_OR_RETURN(const SearchPlan plan, MakeSearchPlan("preview", resolved, inputs));
+  SayWhatRuntimeAllows(plan, &warnings);
   ESPALIER_RETURN_IF_ERROR(CheckGiven(plan));
   return Preview(plan, std::move(warnings));
 }

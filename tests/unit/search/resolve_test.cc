@@ -1,4 +1,5 @@
 // What is refused at the door, what is filled in, and what a preview says.
+#include <algorithm>
 #include <functional>
 
 #include "coordinator/search/job_program.h"
@@ -216,6 +217,12 @@ TEST_CASE("ResolveJob: a runtime's ladder is searched as it is") {
     JobSpec spec = SmallSpec(2);
     spec.ladder.head_granularity = HeadGranularity::kKvGroup;
     spec.runtime = runtime;
+    const auto preview = ResolveJob(spec, inputs);
+    REQUIRE_OK(preview);
+    const bool said = std::any_of(preview->warnings.begin(), preview->warnings.end(), [](const std::string& warning) {
+      return warning.find("restricts the ladder to") != std::string::npos;
+    });
+    CHECK(said);
     const auto program = MakeProgram(spec, inputs);
     Drive(program.get(), FakeEvaluator(inputs, {}), FirstWanted(), Never);
     REQUIRE_FALSE(program->failure().has_value());

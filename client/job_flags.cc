@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "common/base/files.h"
 #include "common/base/status_macros.h"
+#include "common/checkpoint/first_parent_folder.h"
 #include "common/checkpoint/model_folder.h"
 #include "common/checkpoint/token_file.h"
 #include "common/domain/cost.h"
@@ -81,13 +82,34 @@ absl::Status SetChoices(const JobFlags& flags, v1::JobSpec* spec) {
   return absl::OkStatus();
 }
 
-absl::Status SetFirstParent(const JobFlags& flags, v1::JobSpec* spec) {
+// A folder of a pruned model, by anybody's tool: its mask of the dense model.
+absl::StatusOr<v1::GivenMask> ReadMaskOfFolder(const std::string& folder, const std::string& model) {
+  if (model.empty())
+    return absl::InvalidArgumentError("--first-parent FOLDER needs --model: the mask is of that model");
+  ESPALIER_ASSIGN_OR_RETURN(const ModelConfig dense, checkpoint::ReadModelConfig(model));
+  ESPALIER_ASSIGN_OR_RETURN(const checkpoint::RemovedUnits removed, checkpoint::ReadRemovedUnits(folder, dense));
+  v1::GivenMask mask;
+  for (const auto& [unit, count] : removed) {
+    v1::GivenMask::Removal* removal = mask.add_removed();
+    removal->set_unit(unit);
+    removal->set_removed(count);
+  }
+  return mask;
+}
+
+// `model` is the dense model's folder, from the flags or the job file.
+absl::Status SetFirstParent(const JobFlags& flags, const std::string& model, v1::JobSpec* spec) {
   if (flags.first_parent.empty()) return absl::OkStatus();
   if (flags.first_parent == "uniform" || flags.first_parent == "additive") {
     spec->set_first_parent(flags.first_parent == "uniform" ? v1::UNIFORM : v1::ADDITIVE);
     return absl::OkStatus();
   }
-  ESPALIER_ASSIGN_OR_RETURN(*spec->mutable_given_mask(), ReadMaskFile(flags.first_parent));
+  std::error_code error;
+  if (std::filesystem::is_directory(flags.first_parent, error)) {
+    ESPALIER_ASSIGN_OR_RETURN(*spec->mutable_given_mask(), ReadMaskOfFolder(flags.first_parent, model));
+  } else {
+    ESPALIER_ASSIGN_OR_RETURN(*spec->mutable_given_mask(), ReadMaskFile(flags.first_parent));
+  }
   spec->set_first_parent(v1::GIVEN);
   return absl::OkStatus();
 }
@@ -182,7 +204,8 @@ void AddJobFlags(CLI::App& command, JobFlags& flags) {
   command.add_option("--seed", flags.seed, "of every random choice (0)");
   command.add_option("--preset", flags.preset, "balanced (default) or darwinlm");
   command.add_option("--mode", flags.mode, "train each stage anew (restart) or go on (continue)");
-  command.add_option("--first-parent", flags.first_parent, "uniform, additive or a mask FILE (JSON)");
+  command.add_option("--first-parent", flags.first_parent, 
+                     "uniform, additive, a mask FILE (JSON) or the FOLDER of a pruned model (any block_configs)");
   command.add_option("--head-granularity", flags.head_granularity, "head or kv-group");
   command.add_option("--runtime", flags.runtime,
                      "what has to load the result: huggingface, gguf, nemotron-nas, vllm-anymodel");
@@ -211,7 +234,7 @@ absl::StatusOr<v1::JobSpec> ToSpec(const JobFlags& flags) {
   if (!flags.display_name.empty()) over.set_display_name(flags.display_name);
   if (flags.recover_yardsticks) over.set_recover_yardsticks(true);
   ESPALIER_RETURN_IF_ERROR(SetChoices(flags, &over));
-  ESPALIER_RETURN_IF_ERROR(SetFirstParent(flags, &over));
+  ESPALIER_RETURN_IF_ERROR(SetFirstParent(flags, flags.model.empty() ? spec.model_folder() : flags.model, &over));
   ESPALIER_RETURN_IF_ERROR(SetNumbers(flags, &over));
   if (over.has_preset() && spec.has_preset() && over.preset() != spec.preset()) {
     return absl::InvalidArgumentError(absl::StrCat("two presets: --preset ", flags.preset, ", but '", flags.job_file,

@@ -4,21 +4,14 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/checkpoint/export_folder.h"
+#include "common/checkpoint/runtime_config.h"
 #include "common/checkpoint/strict_json.h"
+#include "common/domain/runtime_fit.h"
 
 namespace espalier::checkpoint {
 namespace {
 
 using nlohmann::json;
-
-bool SharesEvenly(const LayerShape& layer) {
-  if (layer.num_kv_heads == 0 || layer.num_heads() % layer.num_kv_heads != 0) return false;
-  const int share = layer.num_heads() / layer.num_kv_heads;
-  for (int head = 0; head < layer.num_heads(); ++head) {
-    if (layer.head_to_kv[static_cast<size_t>(head)] != head / share) return false;
-  }
-  return true;
-}
 
 // What differs from the dense layer. A removed unit carries no other key of its own.
 json LayerEntry(const LayerShape& layer, const ModelConfig& dense) {
@@ -28,7 +21,7 @@ json LayerEntry(const LayerShape& layer, const ModelConfig& dense) {
   } else {
     if (layer.num_heads() != dense.num_heads) entry["num_attention_heads"] = layer.num_heads();
     if (layer.num_kv_heads != dense.num_kv_heads) entry["num_key_value_heads"] = layer.num_kv_heads;
-    if (!SharesEvenly(layer)) entry["query_to_kv"] = layer.head_to_kv;
+    if (!SharesKvEvenly(layer)) entry["query_to_kv"] = layer.head_to_kv;
   }
   if (layer.ffn_width == 0) {
     entry["skip"].push_back("mlp");
@@ -38,7 +31,9 @@ json LayerEntry(const LayerShape& layer, const ModelConfig& dense) {
   return entry;
 }
 
-json RopeParameters(const RopeConfig& rope) {
+}  // namespace
+
+json RopeParametersJson(const RopeConfig& rope) {
   json result = {{"rope_theta", rope.theta}, {"rope_type", "default"}};
   if (rope.type == RopeType::kDefault) return result;
   result["factor"] = rope.factor;
@@ -51,7 +46,14 @@ json RopeParameters(const RopeConfig& rope) {
   return result;
 }
 
-}  // namespace
+json LayerMapJson(const ModelConfig& candidate) {
+  json layers = json::object();
+  for (size_t i = 0; i < candidate.layers.size(); ++i) {
+    json entry = LayerEntry(candidate.layers[i], candidate);
+    if (!entry.empty()) layers[absl::StrCat(i)] = std::move(entry);
+  }
+  return layers;
+}
 
 absl::StatusOr<std::string> ExportConfigJson(const std::string& dense_config_json, const ModelConfig& dense,
                                              const ModelConfig& candidate, NumberFormat format) {
@@ -87,17 +89,13 @@ absl::StatusOr<std::string> ExportConfigJson(const std::string& dense_config_jso
   config["max_position_embeddings"] = dense.max_positions;
   config["rms_norm_eps"] = dense.rms_norm_epsilon;
   config["tie_word_embeddings"] = dense.tied_embeddings;
-  config["rope_parameters"] = RopeParameters(dense.rope);
+  config["rope_parameters"] = RopeParametersJson(dense.rope);
   config["sliding_window"] = dense.sliding_window > 0 ? json(dense.sliding_window) : json(nullptr);
   config["hidden_act"] = "silu";
   const bool family_has_switch = dense.family == Family::kLlama || dense.family == Family::kQwen3;
   config["attention_bias"] = family_has_switch && dense.qkv_bias;
   config["mlp_bias"] = dense.ffn_bias;
-  json layers = json::object();
-  for (size_t i = 0; i < candidate.layers.size(); ++i) {
-    json entry = LayerEntry(candidate.layers[i], dense);
-    if (!entry.empty()) layers[absl::StrCat(i)] = std::move(entry);
-  }
+  json layers = LayerMapJson(candidate);
   if (!layers.empty()) config["per_layer_config"] = std::move(layers);
   return config.dump(2) + "\n";
 }

@@ -84,25 +84,28 @@ ExportFile WeightsFile(const std::string& name, const Shard& shard) {
   return file;
 }
 
-void AddWeights(const ExportInput& input, std::vector<ExportFile>* files) {
-  const std::vector<Shard> shards = SplitIntoShards(input.tensors, input.max_shard_bytes);
-  if (shards.size() == 1) return files->push_back(WeightsFile("model.safetensors", shards.front()));
+}  // namespace
+
+std::vector<ExportFile> WeightFiles(const std::vector<TensorToWrite>& tensors, int64_t max_shard_bytes) {
+  const std::vector<Shard> shards = SplitIntoShards(tensors, max_shard_bytes);
+  if (shards.size() == 1) return {WeightsFile("model.safetensors", shards.front())};
+  std::vector<ExportFile> files;
   json weight_map = json::object();
-  int64_t total = 0;
+  int64_t bytes = 0, parameters = 0;
   for (size_t i = 0; i < shards.size(); ++i) {
     const std::string name = absl::StrFormat("model-%05d-of-%05d.safetensors", i + 1, shards.size());
     for (const TensorToWrite& tensor : shards[i]) {
       weight_map[tensor.name] = name;
-      total += static_cast<int64_t>(tensor.bytes.size());
+      bytes += static_cast<int64_t>(tensor.bytes.size());
+      parameters += static_cast<int64_t>(tensor.bytes.size()) / BytesOf(tensor.dtype);
     }
-    files->push_back(WeightsFile(name, shards[i]));
+    files.push_back(WeightsFile(name, shards[i]));
   }
-  const json index = {{"metadata", {{"total_parameters", CountParameters(input.candidate)}, {"total_size", total}}},
+  const json index = {{"metadata", {{"total_parameters", parameters}, {"total_size", bytes}}},
                       {"weight_map", weight_map}};
-  files->push_back({"model.safetensors.index.json", index.dump(2) + "\n", {}});
+  files.push_back({"model.safetensors.index.json", index.dump(2) + "\n", {}});
+  return files;
 }
-
-}  // namespace
 
 int64_t ExportFile::num_bytes() const {
   int64_t bytes = static_cast<int64_t>(head.size());
@@ -131,7 +134,7 @@ absl::StatusOr<std::vector<ExportFile>> MakeExport(const ExportInput& input) {
   files.push_back({"config.json", std::move(config), {}});
   files.push_back({"configuration_espalier.py", kConfigurationPython, {}});
   files.push_back({"modeling_espalier.py", kModelingPython, {}});
-  AddWeights(input, &files);
+  for (ExportFile& file : WeightFiles(input.tensors, input.max_shard_bytes)) files.push_back(std::move(file));
   if (!input.provenance_json.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(const json provenance, ParseStrictJson(input.provenance_json, "provenance", 64));
     files.push_back({"espalier_provenance.json", provenance.dump(2) + "\n", {}});

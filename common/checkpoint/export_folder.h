@@ -51,6 +51,9 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ReadCopiedFiles
 // Writes the files into a folder that is created; each appears whole or not at all.
 absl::Status WriteExport(const std::string& folder, const std::vector<ExportFile>& files);
 
+// model.safetensors, or shards of at most so many bytes (more for a single tensor) and their index.
+std::vector<ExportFile> WeightFiles(const std::vector<TensorToWrite>& tensors, int64_t max_shard_bytes);
+
 // config.json's text alone.
 absl::StatusOr<std::string> ExportConfigJson(const std::string& dense_config_json, const ModelConfig& dense,
                                              const ModelConfig& candidate, NumberFormat format);

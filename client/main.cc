@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "client/commands/commands.h"
+#include "client/commands/tokens_command.h"
 #include "client/exit_codes.h"
 
 int main(int argc, char** argv) {
@@ -26,6 +27,7 @@ int main(int argc, char** argv) {
   espalier::AddEvaluateCommand(app, exit_code);
   espalier::AddInspectCommand(app, exit_code);
   espalier::AddFleetCommand(app, exit_code);
+  espalier::AddTokensCommand(app, exit_code);
   espalier::AddCompletionCommand(app, exit_code);
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
     command->footer(espalier::kExitCodesHelp);

@@ -8,6 +8,7 @@ trap 'rm -rf "$stage"' EXIT
 bundle=$stage/espalier
 mkdir -p "$bundle/bin" "$bundle/lib" "$bundle/programs"
 torch=$(cat .deps/torch-folder)
+cp tools/espalier_tokens.py "$bundle/programs/"  # beside the program, which starts it
 for program in espalier espalier-coordinator espalier-worker espalier-bench; do
   [ -x "$build/bin/$program" ] || continue
   strip -o "$bundle/programs/$program" "$build/bin/$program"

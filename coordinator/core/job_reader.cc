@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/checkpoint/model_folder.h"
 #include "common/checkpoint/token_file.h"
+#include "common/checkpoint/token_sidecar.h"
 
 namespace espalier {
 namespace {
@@ -64,9 +65,13 @@ absl::StatusOr<JobInputs> ReadJobInputs(const JobSpec& spec, const PathRoots& ro
   ESPALIER_RETURN_IF_ERROR(ReadTokens("tokens_path", spec.tokens_path, inputs.dense.vocabulary_size,
                                       &inputs.tokens_digest, &num_tokens, &inputs.row_length));
   inputs.num_tokens = num_tokens;
+  const absl::Status tokenizer = checkpoint::CheckTokenizer(spec.tokens_path, spec.model_folder);
+  if (!tokenizer.ok()) return AtField("tokens_path", tokenizer);
   if (!spec.evaluation_path.empty()) {
     ESPALIER_RETURN_IF_ERROR(ReadTokens("evaluation_path", spec.evaluation_path, inputs.dense.vocabulary_size,
                                         &inputs.evaluation_digest, &inputs.evaluation_tokens, &ignored_rows));
+    const absl::Status of_evaluation = checkpoint::CheckTokenizer(spec.evaluation_path, spec.model_folder);
+    if (!of_evaluation.ok()) return AtField("evaluation_path", of_evaluation);
   }
   const absl::StatusOr<std::string> digest = checkpoint::FolderDigest(spec.model_folder);
   if (!digest.ok()) return AtField("model_folder", digest.status());

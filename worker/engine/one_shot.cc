@@ -12,6 +12,7 @@
 #include "common/base/status_macros.h"
 #include "common/checkpoint/model_folder.h"
 #include "common/checkpoint/token_file.h"
+#include "common/checkpoint/token_sidecar.h"
 #include "common/domain/evaluation_windows.h"
 #include "common/domain/sequence_length.h"
 #include "worker/engine/perplexity.h"
@@ -35,6 +36,7 @@ absl::StatusOr<EvaluateFolderResult> EvaluateOn(torch::Device device, const Eval
   ProgressReporter progress(report, std::move(stop));
   progress.Begin("load", 0);
   ESPALIER_ASSIGN_OR_RETURN(const auto folder, checkpoint::ModelFolder::Open(request.model_folder));
+  ESPALIER_RETURN_IF_ERROR(checkpoint::CheckTokenizer(request.tokens_path, request.model_folder));
   EvaluateFolderResult result;
   ESPALIER_ASSIGN_OR_RETURN(result.sequence_length, SequenceLengthOf(request, folder->config()));
   TokenCache cache(device);

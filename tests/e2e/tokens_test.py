@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""`espalier tokens`, as a user runs it: tokens_test.py ESPALIER MODEL_FOLDER"""
+
+import gzip
+import hashlib
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import numpy as np
+from tokenizers import Tokenizer
+
+ESPALIER, MODEL = "", pathlib.Path()
+TEXTS = [f"Document {i}: pruning {i * i} of {i} branches.\nIt grows — naïvely — again." for i in range(300)]
+
+
+class TokensTest(unittest.TestCase):
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory(prefix="espalier-tokens-")
+        self.root = pathlib.Path(self.temporary.name)
+        self.tokenizer = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
+        (self.root / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+
+    def tearDown(self):
+        self.temporary.cleanup()
+
+    def tokens(self, *arguments, output="out.npy", code=0):
+        command = [ESPALIER, "tokens", *arguments, "--model", MODEL, "--output", self.root / output]
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done
+
+    def ids(self, texts):
+        return [token for text in texts for token in [*self.tokenizer.encode(text, add_special_tokens=False).ids, 0]]
+
+    def test_documents_follow_each_other_with_the_end_token_between(self):
+        self.tokens(self.root / "a.jsonl")
+        found = np.load(self.root / "out.npy")
+        self.assertEqual(found.dtype, np.uint16)
+        self.assertEqual(found.tolist(), self.ids(TEXTS))
+        sidecar = json.loads((self.root / "out.npy.json").read_text())
+        self.assertEqual(
+            sidecar["tokenizer_digest"], hashlib.sha256((MODEL / "tokenizer.json").read_bytes()).hexdigest()
+        )
+        self.assertEqual((sidecar["documents"], sidecar["tokens"]), (300, len(found)))
+
+    def test_the_same_inputs_give_the_same_bytes_compressed_or_not(self):
+        with gzip.open(self.root / "b.jsonl.gz", "wt") as file:
+            file.write((self.root / "a.jsonl").read_text())
+        self.tokens(self.root / "a.jsonl", output="first.npy")
+        self.tokens(self.root / "b.jsonl.gz", output="second.npy")
+        self.assertEqual((self.root / "first.npy").read_bytes(), (self.root / "second.npy").read_bytes())
+
+    def test_no_text_stands_in_two_parts_and_shares_come_close(self):
+        with open(self.root / "a.jsonl", "a") as file:
+            file.write("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))  # every text twice
+        self.tokens(self.root / "a.jsonl", "--split", "train=0.8,test=0.2")
+        parts = {}
+        for name in ("train", "test"):
+            flat = np.load(self.root / f"out.{name}.npy").tolist()
+            ends = [-1] + [i for i, token in enumerate(flat) if token == 0]
+            parts[name] = {tuple(flat[a + 1 : b]) for a, b in zip(ends, ends[1:])}
+        self.assertFalse(parts["train"] & parts["test"])
+        self.assertEqual(len(parts["train"] | parts["test"]), 300)
+        self.assertTrue(30 < len(parts["test"]) < 95, len(parts["test"]))
+
+    def test_rows_are_cut_from_the_stream_and_the_tail_is_dropped(self):
+        self.tokens(self.root / "a.jsonl", "--sequence-length", "128")
+        found, flat = np.load(self.root / "out.npy"), self.ids(TEXTS)
+        self.assertEqual(found.shape, (len(flat) // 128, 128))
+        self.assertEqual(found.reshape(-1).tolist(), flat[: found.size])
+
+    def test_a_large_text_is_read_in_pieces_and_is_one_document(self):
+        (self.root / "book.txt").write_text("A line of a long book, and no other.\n" * 8000)
+        self.tokens(self.root / "book.txt")
+        found = np.load(self.root / "out.npy")
+        self.assertEqual((found == 0).sum(), 1)
+        text = self.tokenizer.decode(found[:-1].tolist())
+        self.assertEqual(text, "A line of a long book, and no other.\n" * 8000)
+        self.tokens(self.root / "book.txt", "--text-documents", "line")
+        self.assertEqual((np.load(self.root / "out.npy") == 0).sum(), 8000)
+
+    def test_bad_input_is_named_and_leaves_nothing(self):
+        (self.root / "bad.jsonl").write_text('{"text": "good"}\n{"words": 3}\n')
+        (self.root / "torn.jsonl").write_text('{"text": "go\n')
+        (self.root / "latin.txt").write_bytes(b"caf\xe9\n")
+        (self.root / "empty.txt").write_text("")
+        for arguments, part in (
+            (["bad.jsonl"], "line 2: has no text in the field 'text'"),
+            (["torn.jsonl"], "line 1"),
+            (["latin.txt"], "not UTF-8"),
+            (["empty.txt"], "would hold no token"),
+            (["none.jsonl"], "is no file"),
+            (["a.jsonl", "--split", "train=0.9,test=0.2"], "sum to 1"),
+            (["a.jsonl", "--split", "train"], "NAME=SHARE"),
+        ):
+            with self.subTest(arguments=arguments):
+                done = self.tokens(self.root / arguments[0], *arguments[1:], code=2)
+                self.assertIn(part, done.stderr)
+                self.assertEqual(len(done.stderr.splitlines()), 1)
+                self.assertFalse([file for file in self.root.iterdir() if file.name.startswith("out")])
+
+    def test_parquet_is_read_or_said_to_need_pyarrow(self):
+        path = self.root / "a.parquet"
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError:
+            path.write_bytes(b"PAR1")
+            self.assertIn("pip install pyarrow", self.tokens(path, code=2).stderr)
+            return
+        pyarrow.parquet.write_table(pyarrow.table({"text": TEXTS}), path)
+        self.tokens(path)
+        self.assertEqual(np.load(self.root / "out.npy").tolist(), self.ids(TEXTS))
+
+    def test_a_model_with_another_tokenizer_refuses_the_file(self):
+        self.tokens(self.root / "a.jsonl")
+        other = self.root / "model"
+        other.mkdir()
+        for file in MODEL.iterdir():
+            (other / file.name).write_bytes(file.read_bytes() + (b"\n" if file.name == "tokenizer.json" else b""))
+        results = []
+        for model in (MODEL, other):
+            command = [ESPALIER, "evaluate", model, "--tokens", self.root / "out.npy", "--sequence-length", "64"]
+            results.append(subprocess.run([str(word) for word in command], capture_output=True, text=True))
+        self.assertEqual(results[0].returncode, 0, results[0].stderr)
+        self.assertNotEqual(results[1].returncode, 0)
+        self.assertIn("was made with another tokenizer", results[1].stderr)
+
+
+if __name__ == "__main__":
+    ESPALIER, MODEL = sys.argv[1], pathlib.Path(sys.argv[2])
+    unittest.main(argv=sys.argv[:1])

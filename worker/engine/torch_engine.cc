@@ -14,9 +14,9 @@
 #include "common/base/strings.h"
 #include "worker/engine/engine.h"
 #include "worker/engine/engine_parts.h"
-#include "worker/engine/slot_streams.h"
 #include "worker/engine/tasks.h"
 #include "worker/model/device_runtime.h"
+#include "worker/model/slot_streams.h"
 
 namespace espalier {
 namespace {

@@ -1,4 +1,4 @@
-#include "worker/engine/slot_streams.h"
+#include "worker/model/slot_streams.h"
 
 #include <c10/core/impl/VirtualGuardImpl.h>
 

@@ -163,6 +163,33 @@ absl::Status SetNumbers(const JobFlags& flags, v1::JobSpec* spec) {
   return absl::OkStatus();
 }
 
+// Who gets workers first.
+absl::Status SetScheduling(const JobFlags& flags, v1::JobSpec* spec) {
+  if (!flags.priority.empty()) {
+    int32_t priority = 0;
+    if (!absl::SimpleAtoi(flags.priority, &priority)) {
+      return absl::InvalidArgumentError(absl::StrCat("--priority: '", flags.priority, "' is no whole number"));
+    }
+    spec->set_priority(priority);
+  }
+  if (!flags.weight.empty()) {
+    double weight = 0;
+    if (!absl::SimpleAtod(flags.weight, &weight) || !std::isfinite(weight)) {
+      return absl::InvalidArgumentError(absl::StrCat("--weight: '", flags.weight, "' is no number"));
+    }
+    spec->set_weight(weight);
+  }
+  if (!flags.max_workers.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(const int workers, ParseInt("--max-workers", flags.max_workers));
+    spec->set_max_workers(workers);
+  }
+  if (!flags.minimum_device_memory.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(const int64_t bytes, ParseBytes("--minimum-device-memory", flags.minimum_device_memory));
+    spec->set_minimum_device_memory(bytes);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status SetEvaluationWindows(const JobFlags& flags, v1::JobSpec* spec) {
   if (flags.evaluate_tokens.empty()) return absl::OkStatus();
   ESPALIER_ASSIGN_OR_RETURN(const int64_t tokens, ParseCount("--evaluate-tokens", flags.evaluate_tokens));
@@ -219,6 +246,11 @@ void AddJobFlags(CLI::App& command, JobFlags& flags) {
   command.add_flag("--recover-yardsticks", flags.recover_yardsticks,
                    "train the uniform and the additive mask as well, to compare");
   command.add_option("--device", flags.device, "cpu or cuda");
+  command.add_option("--priority", flags.priority, "jobs of higher priority get workers first, -100 to 100 (0)");
+  command.add_option("--weight", flags.weight, "share of the workers' time among jobs of one priority (1)");
+  command.add_option("--max-workers", flags.max_workers, "most workers at once (0: no limit)");
+  command.add_option("--minimum-device-memory", flags.minimum_device_memory,
+                     "only workers with so much, e.g. 40GB (on CUDA: as estimated)");
   command.add_option("--name", flags.display_name, "a name to recognise the job by");
 }
 
@@ -236,6 +268,7 @@ absl::StatusOr<v1::JobSpec> ToSpec(const JobFlags& flags) {
   ESPALIER_RETURN_IF_ERROR(SetChoices(flags, &over));
   ESPALIER_RETURN_IF_ERROR(SetFirstParent(flags, flags.model.empty() ? spec.model_folder() : flags.model, &over));
   ESPALIER_RETURN_IF_ERROR(SetNumbers(flags, &over));
+  ESPALIER_RETURN_IF_ERROR(SetScheduling(flags, &over));
   if (over.has_preset() && spec.has_preset() && over.preset() != spec.preset()) {
     return absl::InvalidArgumentError(absl::StrCat("two presets: --preset ", flags.preset, ", but '", flags.job_file,
                                                    "' says ", v1::Preset_Name(spec.preset()), "; name one of them"));
@@ -269,6 +302,20 @@ absl::StatusOr<int64_t> ParseCount(const std::string& flag, const std::string& t
     return absl::InvalidArgumentError(absl::StrCat(flag, ": '", text, "' is no count such as 4096, 100k, 5M or 2.5B"));
   }
   return std::llround(value * factor);
+}
+
+absl::StatusOr<int64_t> ParseBytes(const std::string& flag, const std::string& text) {
+  static const std::vector<std::pair<std::string, double>> kUnits = {
+      {"TiB", 1099511627776.0}, {"GiB", 1073741824.0}, {"MiB", 1048576.0}, {"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6},
+      {"", 1}};
+  for (const auto& [unit, factor] : kUnits) {
+    if (!text.ends_with(unit)) continue;
+    double value = 0;
+    if (!absl::SimpleAtod(text.substr(0, text.size() - unit.size()), &value) || !(value >= 0) || value * factor > 9e15)
+      break;
+    return std::llround(value * factor);
+  }
+  return absl::InvalidArgumentError(absl::StrCat(flag, ": '", text, "' is no size such as 40GB, 24GiB or 512MiB"));
 }
 
 absl::StatusOr<v1::GivenMask> ReadMaskFile(const std::string& path) {

@@ -32,6 +32,10 @@ struct JobFlags {
   std::string evaluate_tokens;
   std::string recovery_tokens;
   std::string wall_time;
+  std::string priority;
+  std::string weight;
+  std::string max_workers;
+  std::string minimum_device_memory;
   bool recover_yardsticks = false;
 };
 
@@ -43,6 +47,9 @@ absl::StatusOr<v1::JobSpec> ToSpec(const JobFlags& flags);
 
 // "5M", "100k", "2.5M", "4096"; kInvalidArgument names the flag.
 absl::StatusOr<int64_t> ParseCount(const std::string& flag, const std::string& text);
+
+// "40GB", "24GiB", "512MiB", "1000000"; kInvalidArgument names the flag.
+absl::StatusOr<int64_t> ParseBytes(const std::string& flag, const std::string& text);
 
 // A mask as result.json writes it: an object by unit with "removed", or a whole result.json. kInvalidArgument names
 // file and unit.

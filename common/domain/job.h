@@ -115,6 +115,12 @@ struct JobSpec {
   DeviceKind device = DeviceKind::kCpu;
   int cpu_threads = 1;
   int max_attempts = 3;
+
+  // Who gets workers first; none of it changes which masks a search finds.
+  int priority = 0;                   // higher goes first
+  double weight = 1;                  // share of the workers' time among jobs of one priority
+  int max_workers = 0;                // at once; 0: no limit
+  int64_t minimum_device_memory = 0;  // bytes; 0: on CUDA an estimate of the least, on a CPU anything
   bool operator==(const JobSpec&) const = default;
 };
 

@@ -177,6 +177,10 @@ absl::Status OverlayEnd(const v1::JobSpec& proto, JobSpec& spec) {
   OVERLAY_ENUM(spec, proto, device);
   OVERLAY(spec, proto, cpu_threads);
   OVERLAY(spec, proto, max_attempts);
+  OVERLAY(spec, proto, priority);
+  OVERLAY_NUMBER(spec, proto, weight);
+  OVERLAY(spec, proto, max_workers);
+  OVERLAY(spec, proto, minimum_device_memory);
   return absl::OkStatus();
 }
 
@@ -289,6 +293,10 @@ v1::JobSpec ToProto(const JobSpec& spec) {
   proto.set_device(ToProto(spec.device));
   proto.set_cpu_threads(spec.cpu_threads);
   proto.set_max_attempts(spec.max_attempts);
+  proto.set_priority(spec.priority);
+  proto.set_weight(spec.weight);
+  proto.set_max_workers(spec.max_workers);
+  proto.set_minimum_device_memory(spec.minimum_device_memory);
   return proto;
 }
 

@@ -9,6 +9,9 @@
 namespace espalier {
 namespace {
 
+constexpr int kMaxPriority = 100;
+constexpr double kMaxWeight = 100;
+
 template <typename Value>
 absl::Status Refuse(const std::string& field, const Value& value, const std::string& possible) {
   return absl::InvalidArgumentError(absl::StrCat(field, " is ", value, ": ", possible));
@@ -114,6 +117,12 @@ absl::Status CheckNumbers(const JobSpec& spec) {
   ESPALIER_RETURN_IF_ERROR(RequireAtLeast("report_score_tokens", spec.report_score_tokens, 0));
   ESPALIER_RETURN_IF_ERROR(RequireAtLeast("cpu_threads", spec.cpu_threads, 1));
   ESPALIER_RETURN_IF_ERROR(RequireAtLeast("max_attempts", spec.max_attempts, 1));
+  ESPALIER_RETURN_IF_ERROR(RequireAtLeast("max_workers", spec.max_workers, 0));
+  ESPALIER_RETURN_IF_ERROR(RequireAtLeast("minimum_device_memory", spec.minimum_device_memory, 0));
+  if (spec.priority < -kMaxPriority || spec.priority > kMaxPriority)
+    return Refuse("priority", spec.priority, absl::StrCat("it must be from ", -kMaxPriority, " to ", kMaxPriority));
+  if (!(spec.weight >= 1 / kMaxWeight && spec.weight <= kMaxWeight))
+    return Refuse("weight", spec.weight, absl::StrCat("it must be from ", 1 / kMaxWeight, " to ", kMaxWeight));
   if (!(spec.damping > 0) || !std::isfinite(spec.damping))
     return Refuse("damping", spec.damping, "it must be above 0 (0.01 is usual)");
   return absl::OkStatus();

@@ -29,6 +29,32 @@ TEST_CASE("ParseCount: suffixes, and what is no count") {
   }
 }
 
+TEST_CASE("ParseBytes: units, and what is no size") {
+  REQUIRE(*ParseBytes("--x", "40GB") == 40'000'000'000);
+  REQUIRE(*ParseBytes("--x", "1.5GiB") == 1'610'612'736);
+  REQUIRE(*ParseBytes("--x", "4096") == 4096);
+  for (const char* bad : {"", "GB", "-1GB", "40G", "40 gb", "x"}) {
+    INFO(bad);
+    REQUIRE(Says(ParseBytes("--x", bad).status(), "--x"));
+  }
+}
+
+TEST_CASE("ToSpec: who gets workers first is taken from the flags") {
+  JobFlags flags = Flags();
+  flags.priority = "-5";
+  flags.weight = "2.5";
+  flags.max_workers = "3";
+  flags.minimum_device_memory = "24GiB";
+  const auto spec = ToSpec(flags);
+  REQUIRE_OK(spec);
+  CHECK(spec->priority() == -5);
+  CHECK(spec->weight() == 2.5);
+  CHECK(spec->max_workers() == 3);
+  CHECK(spec->minimum_device_memory() == int64_t{24} << 30);
+  flags.priority = "high";
+  CHECK(Says(ToSpec(flags).status(), "--priority"));
+}
+
 TEST_CASE("ToSpec: flags beat the job file") {
   testing::TempDir folder;
   REQUIRE_OK(WriteFileAtomically(folder / "job.textproto", "seed: 3\nmode: RESTART\ntarget { share: 0.5 }\n"));

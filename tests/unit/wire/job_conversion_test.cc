@@ -44,6 +44,10 @@ JobSpec FullSpec() {
   spec.device = DeviceKind::kCuda;
   spec.cpu_threads = 2;
   spec.max_attempts = 4;
+  spec.priority = -3;
+  spec.weight = 2.5;
+  spec.max_workers = 6;
+  spec.minimum_device_memory = int64_t{40} << 30;
   return spec;
 }
 

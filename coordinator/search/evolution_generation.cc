@@ -1,5 +1,6 @@
 // One generation: offspring, stage after stage, the new parent, and what may still be needed of training states.
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/str_format.h"
 #include "common/base/check.h"
@@ -145,21 +146,20 @@ double Evolution::AgreementOfStages() const {
 }
 
 std::vector<StateKey> Evolution::LiveStates() const {
-  std::vector<StateKey> live;
+  std::set<StateKey> live;
   const auto add = [&](const std::optional<StateKey>& key) {
-    if (key.has_value() && std::find(live.begin(), live.end(), *key) == live.end()) live.push_back(*key);
+    if (key.has_value()) live.insert(*key);
   };
-  for (const Task& task : wanted_.tasks()) {
+  for (const auto& [place, task] : wanted_.tasks()) {
     const EvaluateTask& evaluate = std::get<EvaluateTask>(task.payload);
     add(evaluate.resume);
     add(evaluate.retain);
   }
   if (state_ == State::kStage) {
-    const std::vector<Ranked> measured = MeasuredMembers();
-    for (const Ranked& member : measured) {
-      const auto told = told_tasks_.find(member.candidate);
-      if (told != told_tasks_.end() && CanStillSurvive(member, measured, phase().stages[stage_].survivors))
-        add(told->second.retain);
+    // Whoever has as many better ones measured already as survive cannot survive.
+    const std::vector<Ranked> ranked = Rank(MeasuredMembers());
+    for (size_t i = 0; i < ranked.size() && static_cast<int>(i) < phase().stages[stage_].survivors; ++i) {
+      if (const auto told = told_tasks_.find(ranked[i].candidate); told != told_tasks_.end()) add(told->second.retain);
     }
   }
   // Retained in a last stage only when recovery starts from the winner's state.
@@ -168,7 +168,7 @@ std::vector<StateKey> Evolution::LiveStates() const {
       if (const EvaluateTask* reached = ReachedBy(finalist.digest); reached != nullptr) add(reached->retain);
     }
   }
-  return live;
+  return {live.begin(), live.end()};
 }
 
 void Evolution::Describe(JobProgress* progress) const {

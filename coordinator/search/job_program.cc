@@ -27,13 +27,28 @@ SearchProgram::SearchProgram(SearchPlan plan, int64_t planned_train_tokens)
 std::vector<Task> SearchProgram::Wanted() const {
   if (finished()) return {};
   // Everything else reads the bank: while a layer is missing, nothing else can succeed.
-  if (!bank_progress_.is_complete()) return bank_progress_.wanted().tasks();
   std::vector<Task> tasks;
+  const auto add = [&](const WantedTasks& list) {
+    for (const auto& [place, task] : list.tasks()) tasks.push_back(task);
+  };
+  if (!bank_progress_.is_complete()) {
+    add(bank_progress_.wanted());
+    return tasks;
+  }
   for (const WantedTasks* list :
        {&additive_wanted_, &evolution_.wanted(), &play_off_.wanted(), &finish_wanted_, &curves_.wanted()}) {
-    tasks.insert(tasks.end(), list->tasks().begin(), list->tasks().end());
+    add(*list);
   }
   return tasks;
+}
+
+int64_t SearchProgram::WantedRevision() const {
+  int64_t revision = 0;  // a sum of what only rises; its last bits say which of the lists are shown
+  for (const WantedTasks* list : {&bank_progress_.wanted(), &additive_wanted_, &evolution_.wanted(),
+                                  &play_off_.wanted(), &finish_wanted_, &curves_.wanted()}) {
+    revision += list->revision();
+  }
+  return revision * 4 + (finished() ? 2 : 0) + (bank_progress_.is_complete() ? 1 : 0);
 }
 
 const WantedTasks* SearchProgram::ListWith(const std::string& task_id) const {
@@ -135,7 +150,7 @@ std::vector<StateKey> SearchProgram::LiveStates() const {
   if (finished()) return {};
   if (step_ != Step::kFinish) return evolution_.LiveStates();
   std::vector<StateKey> live;
-  for (const Task& task : finish_wanted_.tasks()) {
+  for (const auto& [place, task] : finish_wanted_.tasks()) {
     const FinishTask& finish = std::get<FinishTask>(task.payload);
     if (finish.start.has_value()) live.push_back(*finish.start);
   }

@@ -125,6 +125,9 @@ class JobProgram {
   // Tasks that may run now and have not been told, most urgent first (longest first within a stage). The same task has
   // the same task_id and content at every call and after every restart.
   virtual std::vector<Task> Wanted() const = 0;
+  // As long as it stays the same, Wanted changes only by leaving out what was told: so a long list need not be made anew
+  // for each outcome.
+  virtual int64_t WantedRevision() const = 0;
 
   // A committed outcome. kFailedPrecondition for a task that is not wanted (told before, or of an ended stage);
   // kInvalidArgument for an outcome that cannot be true (NaN, wrong size), which leaves the program as it was.

@@ -21,6 +21,7 @@ class SearchProgram final : public JobProgram {
   SearchProgram(SearchPlan plan, int64_t planned_train_tokens);
 
   std::vector<Task> Wanted() const override;
+  int64_t WantedRevision() const override;
   absl::Status Tell(const std::string& task_id, const TaskOutcome& outcome) override;
   absl::Status Check(const std::string& task_id, const TaskOutcome& outcome) const override;
   absl::Status TellFailed(const std::string& task_id, const std::string& reason) override;

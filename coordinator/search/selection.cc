@@ -36,14 +36,6 @@ std::vector<Ranked> Rank(std::vector<Ranked> members) {
   return members;
 }
 
-bool CanStillSurvive(const Ranked& member, const std::vector<Ranked>& measured, int survivors) {
-  if (!member.measurement.feasible) return false;
-  const auto num_better = std::count_if(measured.begin(), measured.end(), [&](const Ranked& other) {
-    return other.measurement.feasible && IsBetter(other, member);
-  });
-  return num_better < survivors;
-}
-
 double RankAgreement(const std::vector<double>& a, const std::vector<double>& b) {
   if (a.size() < 2 || a.size() != b.size()) return 0;
   const std::vector<double> ranks_a = AverageRanks(a);

@@ -18,9 +18,6 @@ struct Ranked {
 // Feasible members, best first.
 std::vector<Ranked> Rank(std::vector<Ranked> members);
 
-// Whether a measured member can still be among the `survivors` best once the others have answered.
-bool CanStillSurvive(const Ranked& member, const std::vector<Ranked>& measured, int survivors);
-
 // Spearman's rank correlation of two lists of fitness, pair by pair (average ranks for ties); 0 for fewer than two
 // pairs or when one list is constant.
 double RankAgreement(const std::vector<double>& a, const std::vector<double>& b);

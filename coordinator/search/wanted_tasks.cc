@@ -1,6 +1,5 @@
 #include "coordinator/search/wanted_tasks.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "common/base/check.h"
@@ -8,22 +7,27 @@
 namespace espalier {
 
 void WantedTasks::Add(Task task) {
-  ESPALIER_CHECK(Find(task.task_id) == nullptr);
-  tasks_.push_back(std::move(task));
+  const bool is_new = places_.emplace(task.task_id, ++revision_).second;
+  ESPALIER_CHECK(is_new);
+  tasks_.emplace(revision_, std::move(task));
 }
 
 void WantedTasks::Remove(const std::string& task_id) {
-  tasks_.erase(std::remove_if(tasks_.begin(), tasks_.end(), [&](const Task& task) { return task.task_id == task_id; }),
-               tasks_.end());
+  const auto found = places_.find(task_id);
+  if (found == places_.end()) return;
+  tasks_.erase(found->second);
+  places_.erase(found);
 }
 
-void WantedTasks::Clear() { tasks_.clear(); }
+void WantedTasks::Clear() {
+  tasks_.clear();
+  places_.clear();
+  ++revision_;
+}
 
 const Task* WantedTasks::Find(const std::string& task_id) const {
-  for (const Task& task : tasks_) {
-    if (task.task_id == task_id) return &task;
-  }
-  return nullptr;
+  const auto found = places_.find(task_id);
+  return found == places_.end() ? nullptr : &tasks_.at(found->second);
 }
 
 }  // namespace espalier

@@ -235,14 +235,6 @@ TEST_CASE("Rank: lower is better, ties go by digest, infeasible members are out"
   CHECK(ranked[2].candidate == 0);
 }
 
-TEST_CASE("CanStillSurvive: until enough better members have answered") {
-  const std::vector<Ranked> measured = {Member(0, "a", 0.1, true), Member(1, "b", 0.2, true), Member(2, "c", 0.3, true),
-                                        Member(3, "d", 0.0, false)};
-  CHECK(CanStillSurvive(measured[1], measured, 2));
-  CHECK_FALSE(CanStillSurvive(measured[2], measured, 2));
-  CHECK_FALSE(CanStillSurvive(measured[3], measured, 2));
-}
-
 TEST_CASE("RankAgreement: 1 for the same order, -1 for the reverse, 0 where there is none") {
   CHECK(RankAgreement({1, 2, 3}, {10, 20, 30}) == Approx(1));
   CHECK(RankAgreement({1, 2, 3}, {3, 2, 1}) == Approx(-1));

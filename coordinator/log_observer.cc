@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "absl/strings/str_join.h"
 #include "common/domain/lease_token.h"
 #include "common/security/redact.h"
 
@@ -43,6 +44,17 @@ void LogObserver::OnTaskGivenUp(const std::string& job_id, const std::string& ta
 void LogObserver::OnWorkerSeen(const std::string& worker_id, const std::string& host_and_device) {
   spdlog::info("worker {} joined: {}", worker_id, WithoutPaths(host_and_device));
   next_->OnWorkerSeen(worker_id, host_and_device);
+}
+
+void LogObserver::OnWorkerQuarantined(const std::string& worker_id, absl::Duration term,
+                                      const std::vector<std::string>& reasons) {
+  if (reasons.empty()) {
+    spdlog::info("worker {} gets leases again", worker_id);
+  } else {
+    spdlog::warn("worker {} gets no leases for {}: it failed what other workers did: {}", worker_id,
+                 absl::FormatDuration(term), absl::StrJoin(reasons, "; "));
+  }
+  next_->OnWorkerQuarantined(worker_id, term, reasons);
 }
 
 void LogObserver::OnWorkerGone(const std::string& worker_id, const std::string& why) {

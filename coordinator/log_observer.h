@@ -20,6 +20,8 @@ class LogObserver final : public CoordinatorObserver {
   void OnReportRefused(const LeaseToken& token, const std::string& reason) override;
   void OnTaskGivenUp(const std::string& job_id, const std::string& task_id, const std::string& why) override;
   void OnWorkerSeen(const std::string& worker_id, const std::string& host_and_device) override;
+  void OnWorkerQuarantined(const std::string& worker_id, absl::Duration term,
+                           const std::vector<std::string>& reasons) override;
   void OnWorkerGone(const std::string& worker_id, const std::string& why) override;
   void OnStoreError(const std::string& what, const absl::Status& status) override;
   void OnStoreWrite(absl::Duration took) override;

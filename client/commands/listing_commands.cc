@@ -87,7 +87,10 @@ std::vector<std::string> WorkerRow(const v1::Worker& worker) {
           absl::StrCat(worker.committed_tasks()),
           absl::StrCat(worker.failed_tasks()),
           FormatBytes(static_cast<double>(worker.retained_bytes())),
-          doing};
+          doing.empty() && worker.state() == v1::Worker::QUARANTINED
+              ? absl::StrCat("gets no tasks for ",
+                             FormatSeconds(static_cast<double>(worker.quarantine_left().seconds())))
+              : doing};
 }
 
 int Candidates(const RemoteFlags& flags, const std::string& job) {
@@ -117,6 +120,11 @@ int Workers(const RemoteFlags& flags) {
   Rows rows = {{"worker", "state", "host", "device", "silent", "done", "failed", "retained", "doing"}};
   for (const v1::Worker& worker : *workers) rows.push_back(WorkerRow(worker));
   std::printf("%s", FormatTable(rows).c_str());
+  for (const v1::Worker& worker : *workers) {
+    if (worker.quarantine_reasons().empty()) continue;
+    std::printf("\n%s is in quarantine: it failed what other workers did (restart it, or wait)\n", worker.name().c_str());
+    for (const std::string& reason : worker.quarantine_reasons()) std::printf("  %s\n", reason.c_str());
+  }
   return kExitOk;
 }
 

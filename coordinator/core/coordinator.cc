@@ -1,5 +1,6 @@
 #include "coordinator/core/coordinator.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,7 +9,7 @@
 
 namespace espalier {
 
-Coordinator::Coordinator(Parts parts) : parts_(std::move(parts)) {
+Coordinator::Coordinator(Parts parts) : parts_(std::move(parts)), quarantine_(parts_.options.quarantine) {
   if (parts_.observer == nullptr) parts_.observer = &no_observer_;
 }
 
@@ -24,15 +25,18 @@ void Coordinator::SetListener(CoordinatorListener* listener) {
 }
 
 void Coordinator::LetTimePass(absl::Time now) {
+  now_ = now;
   for (const Lease& lease : leases_.Expire(now)) {
     NoteExpired(lease, absl::StrCat("silent for ", absl::FormatDuration(parts_.options.lease_duration)), now);
   }
-  for (auto& [id, worker] : workers_.all()) {
-    if (worker.is_waiting) worker.last_seen = now;  // its call is open
-  }
-  for (const std::string& id : workers_.RemoveSilent(now - parts_.options.worker_memory)) {
+  for (const std::string& id : workers_.RemoveSilent(now, parts_.options.worker_memory)) {
     held_.erase(id);
+    quarantine_.Forget(id);
     parts_.observer->OnWorkerGone(id, "silent for long");
+  }
+  for (const std::string& id : quarantine_.Release(now)) {
+    if (WorkerEntry* worker = workers_.Find(id)) workers_.SetQuarantined(*worker, false);
+    parts_.observer->OnWorkerQuarantined(id, absl::ZeroDuration(), {});
   }
   for (auto& [id, job] : jobs_) {
     const double limit = job->spec.stop.wall_seconds;
@@ -91,15 +95,17 @@ CoordinatorSnapshot Coordinator::Snapshot(absl::Time now) {
   for (const auto& [id, job] : jobs_) {
     ++snapshot.jobs[job->record.state];
     if (job->record.state != JobState::kRunning || job->program == nullptr) continue;
-    const int leased = static_cast<int>(leases_.OfJob(id).size());
+    const int leased = static_cast<int>(job->leased.size());
     snapshot.running.push_back(
         {id, job->program->Progress(), static_cast<int>(job->queue.size()) - leased, leased});
   }
   for (const auto& [id, worker] : workers_.all()) {
     const int taken = leases_.NumOfWorker(id);
-    const bool is_lost = now - worker.last_seen > parts_.options.lease_duration;
-    if (is_lost) continue;
-    ++(worker.is_draining ? snapshot.workers_draining : taken > 0 ? snapshot.workers_busy : snapshot.workers_idle);
+    if (!worker.IsPresent(now, parts_.options.lease_duration)) continue;
+    ++(worker.is_draining      ? snapshot.workers_draining
+       : worker.is_quarantined ? snapshot.workers_quarantined
+       : taken > 0             ? snapshot.workers_busy
+                               : snapshot.workers_idle);
     snapshot.slots += worker.description.slots;
     snapshot.slots_taken += taken;
   }
@@ -115,7 +121,11 @@ std::vector<WorkerView> Coordinator::ListWorkers(absl::Time now) {
     view.description = worker.description;
     view.is_draining = worker.is_draining;
     view.silence = worker.is_waiting ? absl::ZeroDuration() : now - worker.last_seen;
-    view.is_lost = view.silence > parts_.options.lease_duration;
+    view.is_lost = !worker.IsPresent(now, parts_.options.lease_duration);
+    if (worker.is_quarantined) {
+      view.quarantine_reasons = quarantine_.Reasons(id);
+      view.quarantine_left = std::max(quarantine_.Until(id) - now, absl::ZeroDuration());
+    }
     for (const Lease* lease : leases_.OfWorker(id)) view.activities.push_back({lease->token, lease->progress});
     view.committed_tasks = worker.committed_tasks;
     view.failed_tasks = worker.failed_tasks;

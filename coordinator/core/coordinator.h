@@ -24,7 +24,9 @@
 #include "coordinator/core/observer.h"
 #include "coordinator/core/options.h"
 #include "coordinator/core/views.h"
+#include "coordinator/schedule/fair_shares.h"
 #include "coordinator/schedule/lease_table.h"
+#include "coordinator/schedule/quarantine.h"
 #include "coordinator/schedule/worker_table.h"
 #include "coordinator/store/job_store.h"
 
@@ -38,6 +40,7 @@ struct NewJob {
   JobSpec resolved;
   JobInputs inputs;
   absl::Time create_time;  // wall clock, shown to people only
+  std::string caller;      // whose job it is, for limits
 };
 
 // Told after a call, without the lock.
@@ -63,6 +66,7 @@ class Coordinator {
 
   void SetListener(CoordinatorListener* listener);
 
+  // kResourceExhausted: there are, or the caller has, as many jobs that have not ended as the limits allow.
   // kAlreadyExists: the job id is taken, or the request id was used with another specification. The same request again
   // gives the same job.
   absl::StatusOr<JobView> CreateJob(absl::Time now, const NewJob& job);
@@ -70,6 +74,8 @@ class Coordinator {
   absl::StatusOr<std::optional<JobView>> FindRequest(absl::Time now, const std::string& request_id,
                                                      const std::string& submitted);
   absl::StatusOr<JobView> GetJob(absl::Time now, const std::string& job_id);
+  // Of GetJob's answer, without making it.
+  absl::StatusOr<int64_t> JobVersion(const std::string& job_id);
   // Newest first, without the long parts.
   std::vector<JobView> ListJobs(absl::Time now);
   absl::StatusOr<JobView> CancelJob(absl::Time now, const std::string& job_id);
@@ -86,6 +92,9 @@ class Coordinator {
   };
   // kInvalidArgument, or kFailedPrecondition for another protocol version.
   absl::StatusOr<SyncAnswer> Synchronize(absl::Time now, const SynchronizeRequest& request);
+  // Many at once, each by another worker, in this order: what they have in common (time, leases) is done once.
+  std::vector<absl::StatusOr<SyncAnswer>> SynchronizeAll(absl::Time now,
+                                                         const std::vector<const SynchronizeRequest*>& requests);
   // Ends the wait of a worker with what there is to say. kNotFound for a worker that is not known.
   absl::StatusOr<SynchronizeResponse> Collect(absl::Time now, const std::string& worker_id);
   // The waiting call was given up by the worker's side.
@@ -129,6 +138,7 @@ class Coordinator {
   absl::StatusOr<JobEntry*> FindWithProgram(const std::string& job_id);
   absl::Status ChangeState(JobEntry& job, JobState state, const std::string& failure, absl::Time now);
   void TakeBackLeases(JobEntry& job, const std::string& reason);
+  absl::Status CheckJobLimits(const std::string& caller) const;
   std::string ChooseJobId(const NewJob& job) const;
   JobView ViewOf(JobEntry& job, absl::Time now, bool is_brief);
 
@@ -138,7 +148,10 @@ class Coordinator {
   void RenewHeld(const SynchronizeRequest& request, absl::Time now);
   bool Readopt(const LeaseToken& token, const std::string& worker_id, absl::Time now);
   void RemoveWorker(const std::string& worker_id, AttemptEnd end, const std::string& reason, absl::Time now);
+  absl::StatusOr<std::vector<Verdict>> TakeIn(const SynchronizeRequest& request, absl::Time now);
+  SyncAnswer AnswerTo(const SynchronizeRequest& request, std::vector<Verdict> verdicts);
   SynchronizeResponse Answer(WorkerEntry& worker);
+  std::vector<StateKey> KeepStates(const WorkerEntry& worker);
   absl::Duration PollTime() const;
   absl::Duration NextCall(const WorkerEntry& worker, const SynchronizeResponse& response, bool has_waited) const;
 
@@ -154,6 +167,11 @@ class Coordinator {
   void NoteWork(const JobEntry& job, const TaskOutcome& outcome);
   void NoteLostArtifact(JobEntry& job, const std::string& digest, absl::Time now);
   void EndLease(const Lease& lease, AttemptEnd end, const std::string& reason);
+  // Every lease begins and ends through these two, so that the job's queue and share agree with the table.
+  void AddLease(Lease lease);
+  void NoteLeaseOver(const Lease& lease, bool is_complete);
+  void NoteDone(const std::string& worker_id, const LeaseToken& token, const std::set<std::string>& failed_workers,
+                absl::Time now);
   void NoteExpired(const Lease& lease, const std::string& reason, absl::Time now);
   void GiveUpIfDue(JobEntry& job, const std::string& task_id, absl::Time now);
 
@@ -161,9 +179,11 @@ class Coordinator {
   void DropUnwantedLeases(JobEntry& job);
   void TakeFromBanks(JobEntry& job, absl::Time now);
   void GrantLeases(absl::Time now);
-  void Grant(const MatchResult& match, const std::vector<QueuedTask>& queue, absl::Time now);
-  absl::Status EnterLease(const AttemptRecord& attempt, const QueuedTask& queued, const std::string& reason,
-                          absl::Time now);
+  std::vector<JobDemand> Demands();
+  std::vector<WorkerSlots> FreeSlots() const;
+  void NoteWaiting(const MatchResult& match);
+  void Grant(const MatchResult& match, absl::Time now);
+  absl::Status EnterLease(const AttemptRecord& attempt, const Assignment& assignment, absl::Time now);
   void FinishIfDone(JobEntry& job, absl::Time now);
   absl::Status StoreResult(JobEntry& job, absl::Time now);
 
@@ -176,6 +196,9 @@ class Coordinator {
   std::vector<std::string> job_order_;  // by creation
   LeaseTable leases_;
   WorkerTable workers_;
+  FairShares shares_;
+  Quarantine quarantine_;
+  absl::Time now_ = absl::InfinitePast();  // of the call under way
   std::map<std::string, std::vector<LeaseToken>> held_;  // by worker, as it last said
   Notices notices_;
   double work_done_ = 0;  // for EstimateHours, and the seconds that it took

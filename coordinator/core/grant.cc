@@ -11,6 +11,7 @@
 namespace espalier {
 
 void Coordinator::DropUnwantedLeases(JobEntry& job) {
+  if (!std::exchange(job.may_have_unwanted_leases, false)) return;
   std::vector<LeaseToken> unwanted;
   for (const Lease* lease : leases_.OfJob(job.record.job_id)) {
     const JobEntry::Queued* queued = job.FindQueued(lease->token.task_id);
@@ -24,8 +25,12 @@ void Coordinator::DropUnwantedLeases(JobEntry& job) {
 }
 
 void Coordinator::TakeFromBanks(JobEntry& job, absl::Time now) {
-  const std::vector<std::string> task_ids = job.queue_order;
-  for (const std::string& task_id : task_ids) {
+  if (!std::exchange(job.has_unchecked_banks, false)) return;
+  std::map<int64_t, std::string> unchecked;  // by position; commits below change the queue
+  for (const auto& [task_id, queued] : job.queue) {
+    if (!queued.is_bank_checked) unchecked[queued.position] = task_id;
+  }
+  for (const auto& [position, task_id] : unchecked) {
     JobEntry::Queued* queued = job.FindQueued(task_id);
     if (queued == nullptr || queued->is_bank_checked) continue;
     queued->is_bank_checked = true;
@@ -49,55 +54,80 @@ void Coordinator::TakeFromBanks(JobEntry& job, absl::Time now) {
     const absl::Status status = CommitEvent(job, std::move(event), std::nullopt, now);
     if (!status.ok()) {
       NoteStoreError("a layer taken over from the bank", status);
+      job.has_unchecked_banks = true;  // the others the next time
       return;
     }
     parts_.observer->OnCommitted({parts_.store->epoch(), job.record.job_id, task_id, 0}, *outcome, absl::ZeroDuration());
   }
 }
 
-void Coordinator::GrantLeases(absl::Time now) {
-  std::vector<WorkerSlots> slots;
-  bool has_free = false;
-  for (const auto& [id, worker] : workers_.all()) {
-    if (!worker.is_waiting && now - worker.last_seen > parts_.options.lease_duration) continue;
-    const int free = worker.is_waiting ? worker.description.slots - leases_.NumOfWorker(id) : 0;
-    has_free = has_free || free > 0;
-    slots.push_back({&worker, std::max(free, 0)});
-  }
-  std::vector<QueuedTask> queue;
+std::vector<JobDemand> Coordinator::Demands() {
+  std::vector<JobDemand> demands;
+  std::set<std::string> contenders;
   for (const std::string& id : job_order_) {
-    const JobEntry& job = *jobs_.at(id);
-    if (!job.is_active()) continue;
-    for (const std::string& task_id : job.queue_order) {
-      const JobEntry::Queued& queued = job.queue.at(task_id);
-      if (leases_.FindTask(id, task_id) != nullptr) continue;
-      queue.push_back({&queued.task, job.spec.device, job.record.numerics_class, job.attempts.FailedWorkers(task_id),
-                       queued.wanted_since});
-    }
+    JobEntry& job = *jobs_.at(id);
+    if (!job.is_active() || (job.ready.empty() && job.leased.empty())) continue;
+    contenders.insert(id);
+    if (job.ready.empty()) continue;
+    JobDemand& demand = demands.emplace_back();
+    demand.job_id = id;
+    demand.queue = &job.ready;
+    demand.attempts = &job.attempts;
+    demand.requirements = job.WorkerRequirements();
+    demand.priority = job.spec.priority;
+    demand.weight = job.spec.weight;
+    demand.max_workers = job.spec.max_workers;
+    if (demand.max_workers > 0) demand.workers = leases_.WorkersOfJob(id);
+    demand.is_idle = job.leased.empty();
   }
-  if (queue.empty() || (!has_free && !slots.empty())) return;
-  Grant(Match(now, queue, slots, parts_.options.matcher), queue, now);
+  shares_.SetContenders(contenders);
+  for (JobDemand& demand : demands) {
+    demand.served = shares_.Served(demand.job_id);
+    demand.task_seconds = shares_.TaskSeconds(demand.job_id);
+  }
+  return demands;
 }
 
-void Coordinator::Grant(const MatchResult& match, const std::vector<QueuedTask>& queue, absl::Time now) {
+std::vector<WorkerSlots> Coordinator::FreeSlots() const {
+  std::vector<WorkerSlots> slots;
+  for (const std::string& id : workers_.free()) {
+    const WorkerEntry& worker = *workers_.Find(id);
+    slots.push_back({&worker, worker.description.slots - worker.num_leases});
+  }
+  return slots;
+}
+
+void Coordinator::GrantLeases(absl::Time now) {
+  const std::vector<JobDemand> demands = Demands();
+  MatchResult match;
+  if (!demands.empty()) {
+    match = Match(now, demands, FreeSlots(), workers_, parts_.options.lease_duration, parts_.options.matcher);
+  }
+  NoteWaiting(match);
+  if (!match.assignments.empty()) Grant(match, now);
+}
+
+void Coordinator::NoteWaiting(const MatchResult& match) {
   for (auto& [id, job] : jobs_) {
+    if (!job->is_active()) continue;
     const auto why = match.waiting.find(id);
-    const std::string waiting_for = why == match.waiting.end() || !leases_.OfJob(id).empty() ? "" : why->second;
+    const std::string waiting_for = why == match.waiting.end() ? "" : why->second;
     if (job->waiting_for == waiting_for) continue;
     job->waiting_for = waiting_for;
     ++job->version;
     notices_.jobs.insert(id);
   }
-  if (match.assignments.empty()) return;
+}
 
+void Coordinator::Grant(const MatchResult& match, absl::Time now) {
   std::vector<AttemptRecord> attempts;
   for (const Assignment& assignment : match.assignments) {
-    const Task& task = *queue[assignment.task].task;
-    JobEntry& job = *jobs_.at(task.job_id);
+    JobEntry& job = *jobs_.at(assignment.job_id);
+    const std::string& task_id = assignment.task->task_id;
     AttemptRecord& attempt = attempts.emplace_back();
-    attempt.token = {parts_.store->epoch(), task.job_id, task.task_id, job.attempts.NextAttempt(task.task_id)};
+    attempt.token = {parts_.store->epoch(), assignment.job_id, task_id, job.attempts.NextAttempt(task_id)};
     attempt.worker_id = assignment.worker_id;
-    attempt.input_digest = job.queue.at(task.task_id).input_digest;
+    attempt.input_digest = job.queue.at(task_id).input_digest;
   }
   const absl::Status status = Timed([&] { return parts_.store->InsertAttempts(attempts); });
   if (!status.ok()) {
@@ -105,20 +135,19 @@ void Coordinator::Grant(const MatchResult& match, const std::vector<QueuedTask>&
     return;  // tried again at the next tick
   }
   for (size_t i = 0; i < attempts.size(); ++i) {
-    const absl::Status entered = EnterLease(attempts[i], queue[match.assignments[i].task], match.assignments[i].reason, now);
+    const absl::Status entered = EnterLease(attempts[i], match.assignments[i], now);
     if (entered.ok()) continue;
     NoteStoreError("a job's numerics class", entered);
     return;
   }
   for (auto& [id, job] : jobs_) {
-    if (job->record.state != JobState::kQueued || leases_.OfJob(id).empty()) continue;
+    if (job->record.state != JobState::kQueued || job->leased.empty()) continue;
     const absl::Status running = ChangeState(*job, JobState::kRunning, "", now);
     if (!running.ok()) NoteStoreError("a running job", running);
   }
 }
 
-absl::Status Coordinator::EnterLease(const AttemptRecord& attempt, const QueuedTask& queued, const std::string& reason,
-                                     absl::Time now) {
+absl::Status Coordinator::EnterLease(const AttemptRecord& attempt, const Assignment& assignment, absl::Time now) {
   JobEntry& job = *jobs_.at(attempt.token.job_id);
   WorkerEntry& worker = *workers_.Find(attempt.worker_id);
   if (job.record.numerics_class.empty()) {
@@ -129,19 +158,20 @@ absl::Status Coordinator::EnterLease(const AttemptRecord& attempt, const QueuedT
   }
   job.granted[attempt.token.task_id][attempt.token.attempt] = {attempt.token.epoch, attempt.worker_id,
                                                                attempt.input_digest};
-  if (LayerOf(*queued.task) >= 0) worker.last_layer[RunOf(*queued.task)] = LayerOf(*queued.task);
+  const Task& task = *assignment.task;
+  if (LayerOf(task) >= 0) worker.last_layer[RunOf(task)] = LayerOf(task);
   Lease lease;
   lease.token = attempt.token;
   lease.worker_id = attempt.worker_id;
   lease.input_digest = attempt.input_digest;
   lease.granted_at = now;
   lease.expires_at = now + parts_.options.lease_duration;
-  leases_.Grant(std::move(lease));
+  AddLease(std::move(lease));
   notices_.workers.insert(attempt.worker_id);
   notices_.jobs.insert(attempt.token.job_id);
   ++job.version;
-  parts_.observer->OnLeaseGranted(attempt.token, attempt.worker_id, queued.task->kind(), reason,
-                                  now - queued.wanted_since);
+  parts_.observer->OnLeaseGranted(attempt.token, attempt.worker_id, task.kind(), assignment.reason,
+                                  now - job.queue.at(task.task_id).wanted_since);
   return absl::OkStatus();
 }
 

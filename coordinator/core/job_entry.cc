@@ -8,6 +8,11 @@
 #include "common/wire/record.h"
 
 namespace espalier {
+namespace {
+
+constexpr double kLeastTrainingBytes = 6;  // of a parameter of a candidate
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<JobEntry>> JobEntry::Make(JobRecord record, ProgramFactory factory) {
   auto entry = std::make_unique<JobEntry>();
@@ -62,28 +67,102 @@ absl::Status JobEntry::Tell(const EventRecord& event) {
 
 absl::Status JobEntry::Apply(const EventRecord& event, absl::Time now) {
   ++version;
+  const int64_t revision = program->WantedRevision();
   ESPALIER_RETURN_IF_ERROR(Tell(event));
-  RefreshQueue(now);
+  may_have_unwanted_leases = true;
+  const bool is_about_task = event.kind == EventKind::kOutcome || event.kind == EventKind::kTaskFailed;
+  if (is_about_task && program->WantedRevision() == revision) {
+    RemoveQueued(event.task_id);
+  } else {
+    RefreshQueue(now);
+  }
   return absl::OkStatus();
 }
 
+void JobEntry::RemoveQueued(const std::string& task_id) {
+  const auto found = queue.find(task_id);
+  if (found == queue.end()) return;
+  ready.Remove(found->second.position);
+  queue.erase(found);
+}
+
 void JobEntry::RefreshQueue(absl::Time now) {
-  queue_order.clear();
+  may_have_unwanted_leases = true;
+  ready.Clear();
   if (program == nullptr || program->finished() || IsFinal(record.state)) {
     queue.clear();
     return;
   }
   std::map<std::string, Queued> wanted;
+  int64_t position = 0;
   for (Task& task : program->Wanted()) {
-    queue_order.push_back(task.task_id);
-    const auto known = queue.find(task.task_id);
-    Queued& queued = wanted[task.task_id];
-    queued.wanted_since = known == queue.end() ? now : known->second.wanted_since;
-    queued.is_bank_checked = known != queue.end() && known->second.is_bank_checked;
-    queued.input_digest = InputDigest(task);
-    queued.task = std::move(task);
+    auto known = queue.extract(task.task_id);
+    const std::string task_id = task.task_id;
+    if (known.empty()) {
+      Queued& queued = wanted[task_id];
+      queued.wanted_since = now;
+      queued.input_digest = InputDigest(task);
+      queued.task = std::move(task);
+      has_unchecked_banks = true;
+    } else {
+      wanted.insert(std::move(known));  // the same task has the same content
+    }
+    Queued& queued = wanted.at(task_id);
+    queued.position = position++;
+    if (!leased.contains(task_id)) ready.Put(queued.position, {&queued.task, queued.wanted_since});
   }
   queue = std::move(wanted);
+}
+
+void JobEntry::SetLeased(const std::string& task_id, bool is_leased) {
+  if (is_leased) {
+    leased.insert(task_id);
+  } else {
+    leased.erase(task_id);
+  }
+  const auto found = queue.find(task_id);
+  if (found == queue.end()) return;
+  ready.Remove(found->second.position);
+  if (!is_leased) ready.Put(found->second.position, {&found->second.task, found->second.wanted_since});
+}
+
+void JobEntry::CheckBanksAgain() {
+  for (auto& [task_id, waiting] : queue) waiting.is_bank_checked = false;
+  has_unchecked_banks = !queue.empty();
+}
+
+bool JobEntry::IsLive(const StateKey& state) {
+  if (IsFinal(record.state) || program == nullptr) return false;
+  if (live_sequence_ != last_sequence) {
+    const std::vector<StateKey> live = program->LiveStates();
+    live_states_ = {live.begin(), live.end()};
+    live_sequence_ = last_sequence;
+  }
+  return live_states_.contains(state);
+}
+
+const JobPreview& JobEntry::Preview() {
+  if (!preview_.has_value()) {
+    absl::StatusOr<JobPreview> made = ResolveJob(spec, inputs);
+    preview_ = made.ok() ? *std::move(made) : JobPreview{};
+  }
+  return *preview_;
+}
+
+Requirements JobEntry::WorkerRequirements() {
+  Requirements requirements;
+  requirements.device = spec.device;
+  requirements.numerics_class = record.numerics_class;
+  requirements.device_memory = spec.minimum_device_memory;
+  if (spec.minimum_device_memory > 0 || spec.device != DeviceKind::kCuda || Preview().dense_cost == 0) return requirements;
+  // Less than this does not do in any mode: the dense model in its format, and of a candidate weights, gradients and two
+  // 8-bit moments.
+  const double share = static_cast<double>(Preview().target_cost) / static_cast<double>(Preview().dense_cost);
+  const double dense = static_cast<double>(Preview().dense_parameters);
+  requirements.device_memory =
+      static_cast<int64_t>(dense * (BytesPerParameter(inputs.dense.number_format) + share * kLeastTrainingBytes));
+  requirements.is_memory_an_estimate = true;
+  return requirements;
 }
 
 absl::Duration JobEntry::Elapsed(absl::Time now) const {

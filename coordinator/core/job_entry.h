@@ -14,6 +14,8 @@
 #include "absl/time/time.h"
 #include "coordinator/core/views.h"
 #include "coordinator/schedule/attempt_log.h"
+#include "coordinator/schedule/job_queue.h"
+#include "coordinator/schedule/matcher.h"
 #include "coordinator/search/job_program.h"
 #include "coordinator/store/job_store.h"
 
@@ -38,6 +40,7 @@ class JobEntry {
     Task task;
     std::string input_digest;
     absl::Time wanted_since;
+    int64_t position = 0;          // rank in the order of urgency, least first
     bool is_bank_checked = false;  // the bank manifest had nothing for it
   };
 
@@ -47,6 +50,17 @@ class JobEntry {
   absl::Status Apply(const EventRecord& event, absl::Time now);
   // What the program wants now, with the time since when.
   void RefreshQueue(absl::Time now);
+  // The task has a lease from now on, or none any more: then it is ready to be leased, if it is wanted still.
+  void SetLeased(const std::string& task_id, bool is_leased);
+  // The bank manifest has changed: tasks of banks may be found there.
+  void CheckBanksAgain();
+  // Whether a retained state can still be of use.
+  bool IsLive(const StateKey& state);
+  // What a worker must be for this job's tasks.
+  Requirements WorkerRequirements();
+
+  // Made when it is first asked for.
+  const JobPreview& Preview();
 
   bool is_active() const { return record.state == JobState::kQueued || record.state == JobState::kRunning; }
   absl::Duration Elapsed(absl::Time now) const;
@@ -67,16 +81,24 @@ class JobEntry {
   std::map<std::string, int> told;
   std::map<std::string, std::map<int, Granted>> granted;
   AttemptLog attempts;
-  std::vector<std::string> queue_order;  // task ids, most urgent first
-  std::map<std::string, Queued> queue;
+  std::map<std::string, Queued> queue;  // what is wanted, by task id
+  JobQueue ready;                       // of it, what has no lease
+  std::set<std::string> leased;         // task ids, wanted or not
+  bool has_unchecked_banks = false;     // something in the queue is not is_bank_checked
+  bool may_have_unwanted_leases = false;
   std::vector<std::string> failed_tasks;
   std::string waiting_for;
-  std::optional<JobPreview> preview;  // made when it is first shown
   bool is_wall_time_told = false;
   int64_t version = 1;
+  std::string caller;  // empty after a restart
 
  private:
   absl::Status Tell(const EventRecord& event);
+  void RemoveQueued(const std::string& task_id);
+
+  std::optional<JobPreview> preview_;
+  std::set<StateKey> live_states_;  // as of live_sequence_
+  int64_t live_sequence_ = -1;
 
   ProgramFactory factory_;
   absl::Time running_since_ = absl::InfinitePast();

@@ -45,6 +45,26 @@ absl::StatusOr<std::optional<JobView>> Coordinator::FindRequest(absl::Time now, 
   return std::nullopt;
 }
 
+absl::Status Coordinator::CheckJobLimits(const std::string& caller) const {
+  const Limits& limits = parts_.options.limits;
+  int num_active = 0, num_mine = 0;
+  for (const auto& [id, job] : jobs_) {
+    if (IsFinal(job->record.state)) continue;
+    ++num_active;
+    num_mine += job->caller == caller ? 1 : 0;
+  }
+  if (num_mine >= limits.max_active_jobs_per_caller) {
+    return absl::ResourceExhaustedError(absl::StrCat("you have ", num_mine, " jobs that have not ended, the limit is ",
+                                                     limits.max_active_jobs_per_caller,
+                                                     "; wait for one of them or cancel it"));
+  }
+  if (num_active >= limits.max_active_jobs) {
+    return absl::ResourceExhaustedError(absl::StrCat("the coordinator has ", num_active,
+                                                     " jobs that have not ended, its limit; try again later"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<JobView> Coordinator::CreateJob(absl::Time now, const NewJob& job) {
   ESPALIER_ASSIGN_OR_RETURN(const std::optional<JobView> earlier, FindRequest(now, job.request_id, job.submitted));
   if (earlier.has_value()) return *earlier;
@@ -54,6 +74,7 @@ absl::StatusOr<JobView> Coordinator::CreateJob(absl::Time now, const NewJob& job
     if (jobs_.contains(record.job_id)) {
       return absl::AlreadyExistsError(absl::StrCat("job_id: '", record.job_id, "' is taken"));
     }
+    ESPALIER_RETURN_IF_ERROR(CheckJobLimits(job.caller));
     record.request_id = job.request_id;
     record.submitted = job.submitted;
     record.spec = wire::Serialize(job.resolved);
@@ -66,6 +87,7 @@ absl::StatusOr<JobView> Coordinator::CreateJob(absl::Time now, const NewJob& job
       NoteStoreError("a new job", status);
       return status;
     }
+    entry->caller = job.caller;
     entry->RefreshQueue(now);
     JobEntry& added = *entry;
     job_order_.push_back(record.job_id);
@@ -80,6 +102,12 @@ absl::StatusOr<JobView> Coordinator::GetJob(absl::Time now, const std::string& j
   const std::lock_guard lock(mutex_);
   ESPALIER_ASSIGN_OR_RETURN(JobEntry * job, FindWithProgram(job_id));
   return ViewOf(*job, now, false);
+}
+
+absl::StatusOr<int64_t> Coordinator::JobVersion(const std::string& job_id) {
+  const std::lock_guard lock(mutex_);
+  ESPALIER_ASSIGN_OR_RETURN(JobEntry * job, FindJob(job_id));
+  return job->version;
 }
 
 std::vector<JobView> Coordinator::ListJobs(absl::Time now) {
@@ -185,6 +213,7 @@ absl::Status Coordinator::DeleteJob(absl::Time now, const std::string& job_id) {
       NoteStoreError("deleting a job", status);
       return status;
     }
+    shares_.Forget(job_id);
     jobs_.erase(job_id);
     std::erase(job_order_, job_id);
     notices_.jobs.insert(job_id);
@@ -213,11 +242,7 @@ JobView Coordinator::ViewOf(JobEntry& job, absl::Time now, bool is_brief) {
   if (is_brief) return view;
   view.ladder = job.ladder;
   view.inputs = job.inputs;
-  if (!job.preview.has_value()) {
-    absl::StatusOr<JobPreview> preview = ResolveJob(job.spec, job.inputs);
-    job.preview = preview.ok() ? *std::move(preview) : JobPreview{};
-  }
-  view.preview = *job.preview;
+  view.preview = job.Preview();
   if (job.program == nullptr) return view;
   view.generations = job.program->Generations();
   if (job.record.state == JobState::kSucceeded) view.result = job.program->result();

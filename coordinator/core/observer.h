@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -26,6 +27,9 @@ class CoordinatorObserver {
   virtual void OnReportRefused(const LeaseToken& /*token*/, const std::string& /*reason*/) {}
   virtual void OnTaskGivenUp(const std::string& /*job_id*/, const std::string& /*task_id*/, const std::string& /*why*/) {}
   virtual void OnWorkerSeen(const std::string& /*worker_id*/, const std::string& /*host_and_device*/) {}
+  // `reasons` empty: it gets leases again.
+  virtual void OnWorkerQuarantined(const std::string& /*worker_id*/, absl::Duration /*term*/,
+                                   const std::vector<std::string>& /*reasons*/) {}
   virtual void OnWorkerGone(const std::string& /*worker_id*/, const std::string& /*why*/) {}
   virtual void OnStoreError(const std::string& /*what*/, const absl::Status& /*status*/) {}
   virtual void OnStoreWrite(absl::Duration /*took*/) {}

@@ -2,7 +2,9 @@
 #pragma once
 
 #include "absl/time/time.h"
+#include "coordinator/core/limits.h"
 #include "coordinator/schedule/matcher.h"
+#include "coordinator/schedule/quarantine.h"
 
 namespace espalier {
 
@@ -14,6 +16,8 @@ struct CoordinatorOptions {
   // Workers silent for so long are forgotten.
   absl::Duration worker_memory = absl::Minutes(15);
   MatcherOptions matcher;
+  QuarantineOptions quarantine;
+  Limits limits;
 };
 
 }  // namespace espalier

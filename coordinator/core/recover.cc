@@ -8,6 +8,7 @@
 namespace espalier {
 
 absl::Status Coordinator::Restore(absl::Time now) {
+  now_ = now;
   ESPALIER_ASSIGN_OR_RETURN(std::vector<JobRecord> records, parts_.store->LoadJobs());
   for (JobRecord& record : records) ESPALIER_RETURN_IF_ERROR(RestoreJob(std::move(record), now));
   Settle(now);
@@ -59,7 +60,7 @@ void Coordinator::RestoreAttempts(JobEntry& job, const std::vector<AttemptRecord
     lease.granted_at = now;
     lease.expires_at = now + parts_.options.lease_duration;  // one fresh term, whatever was left of the old one
     lease.is_held = true;  // only its worker knows; it is not offered again
-    leases_.Grant(std::move(lease));
+    AddLease(std::move(lease));
   }
 }
 

@@ -24,7 +24,37 @@ void Coordinator::EndLease(const Lease& lease, AttemptEnd end, const std::string
   const absl::Status status = Timed([&] { return parts_.store->EndAttempt(lease.token, end, reason); });
   // Not durable means: after a restart the lease gets a fresh term and ends again.
   if (!status.ok()) NoteStoreError("the end of a lease", status);
+  NoteLeaseOver(lease, false);
   parts_.observer->OnLeaseEnded(lease.token, lease.worker_id, end, reason);
+}
+
+void Coordinator::AddLease(Lease lease) {
+  JobEntry& job = *jobs_.at(lease.token.job_id);
+  lease.charged_seconds = shares_.ChargeLease(lease.token.job_id, job.spec.weight);
+  job.SetLeased(lease.token.task_id, true);
+  const std::string worker_id = lease.worker_id;
+  leases_.Grant(std::move(lease));
+  if (WorkerEntry* worker = workers_.Find(worker_id)) workers_.SetNumLeases(*worker, leases_.NumOfWorker(worker_id));
+}
+
+void Coordinator::NoteLeaseOver(const Lease& lease, bool is_complete) {
+  if (WorkerEntry* worker = workers_.Find(lease.worker_id)) {
+    workers_.SetNumLeases(*worker, leases_.NumOfWorker(lease.worker_id));
+  }
+  const auto found = jobs_.find(lease.token.job_id);
+  if (found == jobs_.end()) return;
+  JobEntry& job = *found->second;
+  job.SetLeased(lease.token.task_id, false);
+  shares_.SettleLease(lease.token.job_id, job.spec.weight, lease.charged_seconds,
+                      absl::ToDoubleSeconds(now_ - lease.granted_at), is_complete);
+}
+
+void Coordinator::NoteDone(const std::string& worker_id, const LeaseToken& token,
+                           const std::set<std::string>& failed_workers, absl::Time now) {
+  for (const std::string& id : quarantine_.NoteDone(now, worker_id, token.job_id, token.task_id, failed_workers)) {
+    if (WorkerEntry* worker = workers_.Find(id)) workers_.SetQuarantined(*worker, true);
+    parts_.observer->OnWorkerQuarantined(id, quarantine_.Until(id) - now, quarantine_.Reasons(id));
+  }
 }
 
 void Coordinator::NoteExpired(const Lease& lease, const std::string& reason, absl::Time now) {
@@ -97,9 +127,7 @@ absl::Status Coordinator::CommitOutcome(JobEntry& job, const LeaseToken& token, 
   event.payload = payload;
   ESPALIER_RETURN_IF_ERROR(CommitEvent(job, std::move(event), bank, now));
   if (bank.has_value()) {  // jobs with the same bank can take the layer over
-    for (auto& [id, other] : jobs_) {
-      for (auto& [task_id, waiting] : other->queue) waiting.is_bank_checked = false;
-    }
+    for (auto& [id, other] : jobs_) other->CheckBanksAgain();
   }
   return absl::OkStatus();
 }
@@ -153,12 +181,14 @@ std::optional<Verdict> Coordinator::JudgeOutcome(JobEntry& job, const std::strin
   const TaskKind kind = queued->task.kind();
   const Lease* lease = leases_.Find(token);
   const absl::Duration ran = lease == nullptr ? absl::ZeroDuration() : now - lease->granted_at;
+  const std::set<std::string> failed_workers = job.attempts.FailedWorkers(token.task_id);
   const absl::Status status = CommitOutcome(job, token, input_digest, outcome, now);
   if (!status.ok()) {
     NoteStoreError(Name(kind), status);
     return std::nullopt;  // the worker repeats it
   }
-  leases_.Remove(token);
+  if (const std::optional<Lease> done = leases_.Remove(token)) NoteLeaseOver(*done, true);
+  NoteDone(worker_id, token, failed_workers, now);
   if (const Lease* other = leases_.FindTask(token.job_id, token.task_id)) {
     notices_.workers.insert(other->worker_id);
     if (const std::optional<Lease> ended = leases_.Remove(LeaseToken(other->token))) {
@@ -186,13 +216,14 @@ std::optional<Verdict> Coordinator::JudgeFailure(JobEntry& job, const std::strin
     if (job.FindQueued(token.task_id) == nullptr) return MakeVerdict(token, Decision::kNoted, "the artifact is made again");
   }
   job.attempts.NoteFailed(token.task_id, worker_id, reason);
+  quarantine_.NoteFailed(worker_id, token.job_id, token.task_id, reason);
   const bool is_input_wrong = IsHopeless(failure.status) && !IsFinal(job.record.state);
   const bool is_last = job.attempts.GiveUp(token.task_id, job.spec.max_attempts).has_value();
   if (is_input_wrong || (is_last && failure.status.code() == absl::StatusCode::kFailedPrecondition)) {
     // An evaluation that is given up counts as infeasible; wrong files must not look like that.
     const absl::Status status =
         ChangeState(job, JobState::kFailed,
-                    absl::StrCat("task ", token.task_id, " on worker ", worker_id, ": ", reason), now);
+                    absl::StrCat("task ", token.task_id, ": ", job.attempts.Reasons(token.task_id)), now);
     if (!status.ok()) NoteStoreError("a failed job", status);
     return MakeVerdict(token, Decision::kNoted, "the job has failed");
   }

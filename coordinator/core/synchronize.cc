@@ -10,8 +10,11 @@ namespace espalier {
 namespace {
 
 constexpr size_t kMaxWorkerIdBytes = 80;
-// Live states are told to a worker whole, so that a state made while its call was under way is not dropped.
-constexpr size_t kMaxKeepStates = 4096;
+
+absl::Status CheckCount(const char* field, size_t count, int limit) {
+  if (static_cast<int64_t>(count) <= limit) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", count, " entries; at most ", limit, " are allowed"));
+}
 
 bool Contains(const std::vector<LeaseToken>& tokens, const LeaseToken& token) {
   return std::find(tokens.begin(), tokens.end(), token) != tokens.end();
@@ -25,6 +28,15 @@ absl::Status Coordinator::CheckRequest(const SynchronizeRequest& request) const 
         absl::StrCat("worker_id: ", request.worker_id.size(), " bytes; 1 to ", kMaxWorkerIdBytes, " are allowed"));
   }
   if (request.departure == Departure::kDied) return absl::OkStatus();
+  const Limits& limits = parts_.options.limits;
+  ESPALIER_RETURN_IF_ERROR(CheckCount("held", request.held.size(), limits.max_held));
+  ESPALIER_RETURN_IF_ERROR(CheckCount("finished", request.finished.size(), limits.max_finished));
+  ESPALIER_RETURN_IF_ERROR(CheckCount("states", request.states.size(), limits.max_states));
+  const bool is_new = workers_.Find(request.worker_id) == nullptr;
+  if (is_new && static_cast<int>(workers_.all().size()) >= limits.max_workers) {
+    return absl::ResourceExhaustedError(absl::StrCat("the coordinator knows ", workers_.all().size(),
+                                                     " workers, its limit; call again later"));
+  }
   if (request.description.protocol_version != kWorkerProtocolVersion) {
     return absl::FailedPreconditionError(absl::StrCat(
         "this worker speaks version ", request.description.protocol_version, " of the worker protocol, the coordinator ",
@@ -42,8 +54,9 @@ void Coordinator::NoteWorker(const SynchronizeRequest& request, absl::Time now) 
   WorkerEntry& worker = workers_.Note(request.worker_id, now);
   worker.description = request.description;
   worker.is_draining = request.draining || request.departure != Departure::kNone;
-  worker.states = request.states;
-  worker.is_waiting = false;
+  workers_.SetStates(worker, request.states);
+  workers_.SetWaiting(worker, false);
+  workers_.SetNumLeases(worker, leases_.NumOfWorker(request.worker_id));
   std::vector<LeaseToken>& held = held_[request.worker_id];
   held.clear();
   for (const HeldLease& lease : request.held) held.push_back(lease.token);
@@ -69,7 +82,7 @@ bool Coordinator::Readopt(const LeaseToken& token, const std::string& worker_id,
   lease.worker_id = worker_id;
   lease.input_digest = granted->input_digest;
   lease.granted_at = now;
-  leases_.Grant(std::move(lease));
+  AddLease(std::move(lease));
   return true;
 }
 
@@ -99,32 +112,57 @@ void Coordinator::RemoveWorker(const std::string& worker_id, AttemptEnd end, con
   }
   if (workers_.Find(worker_id) != nullptr) parts_.observer->OnWorkerGone(worker_id, reason);
   workers_.Remove(worker_id);
+  quarantine_.Forget(worker_id);
   held_.erase(worker_id);
 }
 
-absl::StatusOr<Coordinator::SyncAnswer> Coordinator::Synchronize(absl::Time now, const SynchronizeRequest& request) {
+absl::StatusOr<std::vector<Verdict>> Coordinator::TakeIn(const SynchronizeRequest& request, absl::Time now) {
+  ESPALIER_RETURN_IF_ERROR(CheckRequest(request));
   std::vector<Verdict> verdicts;
-  const absl::Status status = Enter(now, [&]() -> absl::Status {
-    ESPALIER_RETURN_IF_ERROR(CheckRequest(request));
-    if (request.departure == Departure::kDied) {
-      RemoveWorker(request.worker_id, AttemptEnd::kExpired, "its process died", now);
-      return absl::OkStatus();
-    }
-    NoteWorker(request, now);
-    RenewHeld(request, now);
-    for (const FinishedAttempt& finished : request.finished) {
-      if (std::optional<Verdict> verdict = Judge(request.worker_id, finished, now)) verdicts.push_back(*std::move(verdict));
-    }
-    if (request.departure == Departure::kLeaves) {
-      RemoveWorker(request.worker_id, AttemptEnd::kHandedBack, "the worker leaves", now);
-    } else {
-      workers_.Find(request.worker_id)->is_waiting = !request.draining;
-    }
-    return absl::OkStatus();
-  });
-  if (!status.ok()) return status;
+  if (request.departure == Departure::kDied) {
+    RemoveWorker(request.worker_id, AttemptEnd::kExpired, "its process died", now);
+    return verdicts;
+  }
+  NoteWorker(request, now);
+  RenewHeld(request, now);
+  for (const FinishedAttempt& finished : request.finished) {
+    if (std::optional<Verdict> verdict = Judge(request.worker_id, finished, now)) verdicts.push_back(*std::move(verdict));
+  }
+  if (request.departure == Departure::kLeaves) {
+    RemoveWorker(request.worker_id, AttemptEnd::kHandedBack, "the worker leaves", now);
+  } else {
+    workers_.SetWaiting(*workers_.Find(request.worker_id), !request.draining);
+  }
+  return verdicts;
+}
 
-  const std::lock_guard lock(mutex_);
+absl::StatusOr<Coordinator::SyncAnswer> Coordinator::Synchronize(absl::Time now, const SynchronizeRequest& request) {
+  return std::move(SynchronizeAll(now, {&request}).front());
+}
+
+std::vector<absl::StatusOr<Coordinator::SyncAnswer>> Coordinator::SynchronizeAll(
+    absl::Time now, const std::vector<const SynchronizeRequest*>& requests) {
+  std::unique_lock lock(mutex_);
+  LetTimePass(now);
+  std::vector<absl::StatusOr<std::vector<Verdict>>> taken_in;
+  for (const SynchronizeRequest* request : requests) taken_in.push_back(TakeIn(*request, now));
+  Settle(now);
+  std::vector<absl::StatusOr<SyncAnswer>> answers;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (taken_in[i].ok()) {
+      answers.push_back(AnswerTo(*requests[i], *std::move(taken_in[i])));
+    } else {
+      answers.push_back(taken_in[i].status());
+    }
+    notices_.workers.erase(requests[i]->worker_id);  // it hears of it now
+  }
+  const Notices notices = std::exchange(notices_, {});
+  lock.unlock();
+  Deliver(notices);
+  return answers;
+}
+
+Coordinator::SyncAnswer Coordinator::AnswerTo(const SynchronizeRequest& request, std::vector<Verdict> verdicts) {
   SyncAnswer answer;
   WorkerEntry* worker = workers_.Find(request.worker_id);
   if (worker == nullptr) {  // gone with this call
@@ -142,7 +180,7 @@ absl::StatusOr<Coordinator::SyncAnswer> Coordinator::Synchronize(absl::Time now,
   const bool was_ready_to_wait = request.max_wait > absl::ZeroDuration();
   if (!has_news && was_ready_to_wait && was_ready) {
     answer.wait = std::min(request.max_wait, PollTime());
-    worker->is_waiting = true;
+    workers_.SetWaiting(*worker, true);
     return answer;
   }
   // A call that did not want to wait and heard nothing new is not repeated at once.
@@ -150,33 +188,38 @@ absl::StatusOr<Coordinator::SyncAnswer> Coordinator::Synchronize(absl::Time now,
   return answer;
 }
 
-SynchronizeResponse Coordinator::Answer(WorkerEntry& worker) {
-  worker.is_waiting = false;
-  SynchronizeResponse response;
-  const std::vector<LeaseToken>& held = held_[worker.worker_id];
+// What it retains and may be needed, and what its leases will make. A state that it made while its call was under way
+// belongs to one of those leases.
+std::vector<StateKey> Coordinator::KeepStates(const WorkerEntry& worker) {
   std::vector<StateKey> keep;
   for (const Lease* lease : leases_.OfWorker(worker.worker_id)) {
     const JobEntry::Queued* queued = jobs_.at(lease->token.job_id)->FindQueued(lease->token.task_id);
     if (queued == nullptr) continue;
-    if (const auto* evaluate = std::get_if<EvaluateTask>(&queued->task.payload); evaluate && evaluate->retain) {
-      keep.push_back(*evaluate->retain);
-    }
-    if (!Contains(held, lease->token)) response.grants.push_back({lease->token, queued->task});
+    const auto* evaluate = std::get_if<EvaluateTask>(&queued->task.payload);
+    if (evaluate != nullptr && evaluate->retain) keep.push_back(*evaluate->retain);
+  }
+  for (const RetainedState& state : worker.states) {
+    const auto found = jobs_.find(state.key.job_id);
+    if (found != jobs_.end() && found->second->IsLive(state.key)) keep.push_back(state.key);
+  }
+  std::sort(keep.begin(), keep.end());
+  keep.erase(std::unique(keep.begin(), keep.end()), keep.end());
+  return keep;
+}
+
+SynchronizeResponse Coordinator::Answer(WorkerEntry& worker) {
+  workers_.SetWaiting(worker, false);
+  SynchronizeResponse response;
+  const std::vector<LeaseToken>& held = held_[worker.worker_id];
+  for (const Lease* lease : leases_.OfWorker(worker.worker_id)) {
+    const JobEntry::Queued* queued = jobs_.at(lease->token.job_id)->FindQueued(lease->token.task_id);
+    if (queued != nullptr && !Contains(held, lease->token)) response.grants.push_back({lease->token, queued->task});
   }
   for (const LeaseToken& token : held) {
     const Lease* lease = leases_.Find(token);
     if (lease == nullptr || lease->worker_id != worker.worker_id) response.stop.push_back(token);
   }
-  for (const auto& [id, job] : jobs_) {
-    if (IsFinal(job->record.state) || job->program == nullptr) continue;
-    for (StateKey& key : job->program->LiveStates()) keep.push_back(std::move(key));
-  }
-  std::sort(keep.begin(), keep.end());
-  keep.erase(std::unique(keep.begin(), keep.end()), keep.end());
-  if (keep.size() > kMaxKeepStates) {
-    std::erase_if(keep, [&](const StateKey& key) { return !worker.Retains(key); });
-  }
-  response.keep_states = std::move(keep);
+  response.keep_states = KeepStates(worker);
   response.lease_duration = parts_.options.lease_duration;
   response.poll_time = PollTime();
   response.epoch = parts_.store->epoch();
@@ -208,7 +251,7 @@ void Coordinator::StopWaiting(absl::Time now, const std::string& worker_id) {
   const std::lock_guard lock(mutex_);
   WorkerEntry* worker = workers_.Find(worker_id);
   if (worker == nullptr) return;
-  worker->is_waiting = false;
+  workers_.SetWaiting(*worker, false);
   worker->last_seen = now;
 }
 

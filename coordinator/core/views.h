@@ -51,6 +51,8 @@ struct WorkerView {
   int64_t committed_tasks = 0;
   int64_t failed_tasks = 0;
   int64_t retained_bytes = 0;
+  std::vector<std::string> quarantine_reasons;  // empty: it is not in quarantine
+  absl::Duration quarantine_left;
 };
 
 // Numbers for metrics.
@@ -67,6 +69,7 @@ struct CoordinatorSnapshot {
   int workers_idle = 0;
   int workers_busy = 0;
   int workers_draining = 0;
+  int workers_quarantined = 0;
   int slots = 0;
   int slots_taken = 0;
   absl::Status store_health;

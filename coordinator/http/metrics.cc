@@ -73,6 +73,7 @@ class MetricsImpl final : public Metrics {
     workers_.Add({{"state", "idle"}}).Set(snapshot.workers_idle);
     workers_.Add({{"state", "busy"}}).Set(snapshot.workers_busy);
     workers_.Add({{"state", "draining"}}).Set(snapshot.workers_draining);
+    workers_.Add({{"state", "quarantined"}}).Set(snapshot.workers_quarantined);
     slots_.Add({{"state", "taken"}}).Set(snapshot.slots_taken);
     slots_.Add({{"state", "free"}}).Set(std::max(0, snapshot.slots - snapshot.slots_taken));
     // Series of a search exist only while it runs, so they live in a registry of their own that is made anew each time.

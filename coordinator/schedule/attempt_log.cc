@@ -6,6 +6,17 @@
 #include "absl/strings/str_join.h"
 
 namespace espalier {
+namespace {
+
+constexpr size_t kMaxReasonBytes = 2000;  // of one attempt: what a worker sends may be as long as a message
+
+std::string AsReason(const std::string& worker_id, const std::string& reason) {
+  const bool is_long = reason.size() > kMaxReasonBytes;
+  return absl::StrCat("worker ", worker_id, ": ", is_long ? reason.substr(0, kMaxReasonBytes) : reason,
+                      is_long ? "..." : "");
+}
+
+}  // namespace
 
 int AttemptLog::NextAttempt(const std::string& task_id) { return ++entries_[task_id].granted; }
 
@@ -18,13 +29,18 @@ void AttemptLog::NoteFailed(const std::string& task_id, const std::string& worke
   Entry& entry = entries_[task_id];
   ++entry.failed;
   entry.failed_workers.insert(worker_id);
-  entry.reasons.push_back(absl::StrCat("worker ", worker_id, ": ", reason));
+  entry.reasons.push_back(AsReason(worker_id, reason));
 }
 
 void AttemptLog::NoteExpired(const std::string& task_id, const std::string& worker_id, const std::string& reason) {
   Entry& entry = entries_[task_id];
   ++entry.expired;
-  entry.reasons.push_back(absl::StrCat("worker ", worker_id, ": ", reason));
+  entry.reasons.push_back(AsReason(worker_id, reason));
+}
+
+std::string AttemptLog::Reasons(const std::string& task_id) const {
+  const auto found = entries_.find(task_id);
+  return found == entries_.end() ? "" : absl::StrJoin(found->second.reasons, "; ");
 }
 
 std::optional<std::string> AttemptLog::GiveUp(const std::string& task_id, int max_attempts) const {
@@ -33,7 +49,7 @@ std::optional<std::string> AttemptLog::GiveUp(const std::string& task_id, int ma
   const Entry& entry = found->second;
   if (entry.failed < max_attempts && entry.expired < 2 * max_attempts) return std::nullopt;
   return absl::StrCat("given up after ", entry.failed, " failed attempts and ", entry.expired, " lost workers: ",
-                      absl::StrJoin(entry.reasons, "; "));
+                      Reasons(task_id));
 }
 
 const std::set<std::string>& AttemptLog::FailedWorkers(const std::string& task_id) const {

@@ -23,6 +23,8 @@ class AttemptLog {
   void NoteFailed(const std::string& task_id, const std::string& worker_id, const std::string& reason);
   void NoteExpired(const std::string& task_id, const std::string& worker_id, const std::string& reason);
 
+  // Why the attempts so far came to nothing, each with its worker, in one text.
+  std::string Reasons(const std::string& task_id) const;
   // All reasons in one text when the task is to be given up.
   std::optional<std::string> GiveUp(const std::string& task_id, int max_attempts) const;
 

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,7 +20,8 @@ struct Lease {
   std::string input_digest;
   absl::Time granted_at;
   absl::Time expires_at;
-  bool is_held = false;  // the worker has listed it
+  bool is_held = false;       // the worker has listed it
+  double charged_seconds = 0;  // of device time that its job was charged in advance (fair_shares.h)
   TaskProgress progress;
 };
 
@@ -44,15 +46,25 @@ class LeaseTable {
   std::vector<const Lease*> OfWorker(const std::string& worker_id) const;  // in order of (job, task)
   std::vector<const Lease*> OfJob(const std::string& job_id) const;
   int NumOfWorker(const std::string& worker_id) const;
+  std::set<std::string> WorkersOfJob(const std::string& job_id) const;
   int size() const { return static_cast<int>(leases_.size()); }
   absl::Time next_expiry() const;  // InfiniteFuture when there is none
 
  private:
   using TaskKey = std::pair<std::string, std::string>;
-  template <typename Predicate>
-  std::vector<Lease> RemoveIf(const Predicate& predicate);
+  // Orders by (job, task) and by (expiry, job, task): never by address, so that one history is one order.
+  struct ByTask {
+    bool operator()(const Lease* a, const Lease* b) const;
+  };
+  struct ByExpiry {
+    bool operator()(const Lease* a, const Lease* b) const;
+  };
+  void SetExpiry(Lease& lease, absl::Time expires_at);
+  Lease Take(std::map<TaskKey, Lease>::iterator at);
 
   std::map<TaskKey, Lease> leases_;
+  std::map<std::string, std::set<Lease*, ByTask>> by_worker_;
+  std::set<Lease*, ByExpiry> by_expiry_;
 };
 
 }  // namespace espalier

@@ -1,10 +1,11 @@
 #include "coordinator/schedule/matcher.h"
 
 #include <algorithm>
-#include <optional>
+#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/schedule/why_waiting.h"
 
 namespace espalier {
 namespace {
@@ -12,126 +13,191 @@ namespace {
 // One call of Match.
 class Matching {
  public:
-  Matching(absl::Time now, const std::vector<QueuedTask>& queue, const std::vector<WorkerSlots>& workers,
-           const MatcherOptions& options)
-      : now_(now), queue_(queue), options_(options), workers_(workers), is_taken_(queue.size(), false) {
-    for (const QueuedTask& task : queue_) classes_.emplace(task.task->job_id, task.numerics_class);
-    for (const WorkerSlots& slots : workers_) last_layers_[slots.worker->worker_id] = slots.worker->last_layer;
+  Matching(absl::Time now, const std::vector<JobDemand>& jobs, const std::vector<WorkerSlots>& free,
+           const WorkerTable& workers, absl::Duration silence, const MatcherOptions& options)
+      : now_(now), silence_(silence), options_(options), workers_(workers), free_(free) {
+    for (const JobDemand& demand : jobs) {
+      index_[demand.job_id] = static_cast<int>(jobs_.size());
+      Job& job = jobs_.emplace_back();
+      job.demand = &demand;
+      job.requirements = demand.requirements;
+      job.served = demand.served;
+      job.workers = demand.workers;
+      job.front = demand.queue->ready().begin();
+    }
+    for (size_t i = 0; i < free_.size(); ++i) slot_of_[free_[i].worker->worker_id] = i;
   }
 
   MatchResult Run() {
-    for (size_t i = 0; i < queue_.size(); ++i) GiveToHolder(static_cast<int>(i));
-    // One task a worker and round, so that the first worker does not take everything.
-    for (bool is_progress = true; is_progress;) {
-      is_progress = false;
-      for (WorkerSlots& slots : workers_) {
-        if (slots.num_free > 0 && GiveNext(slots)) is_progress = true;
-      }
+    std::map<int, std::set<int>, std::greater<>> by_priority;
+    for (size_t i = 0; i < jobs_.size(); ++i) by_priority[jobs_[i].demand->priority].insert(static_cast<int>(i));
+    for (const auto& [priority, members] : by_priority) {
+      for (WorkerSlots& slots : free_) GiveRetained(members, slots);
+      Fill(members);
     }
-    Explain();
+    for (const Job& job : jobs_) {
+      if (!job.demand->is_idle || !job.taken.empty() || job.demand->queue->empty()) continue;
+      result_.waiting[job.demand->job_id] = WhyWaiting(now_, job.requirements, workers_, silence_);
+    }
     return std::move(result_);
   }
 
  private:
-  bool Fits(const QueuedTask& task, const WorkerEntry& worker) const {
-    const std::string& numerics_class = classes_.at(task.task->job_id);
-    return worker.description.device == task.device &&
-           (numerics_class.empty() || numerics_class == worker.description.numerics_class);
+  struct Job {
+    const JobDemand* demand = nullptr;
+    Requirements requirements;  // with the class of the first grant
+    double served = 0;
+    std::set<std::string> workers;
+    std::set<int64_t> taken;
+    std::map<int64_t, ReadyTask>::const_iterator front;  // all before it are taken
+  };
+
+  bool MayWork(const Job& job, const WorkerEntry& worker) const {
+    if (!Fits(job.requirements, worker.description)) return false;
+    const int limit = job.demand->max_workers;
+    return limit == 0 || static_cast<int>(job.workers.size()) < limit || job.workers.contains(worker.worker_id);
   }
 
-  static const StateKey* ResumeOf(const Task& task) {
-    if (const auto* evaluate = std::get_if<EvaluateTask>(&task.payload); evaluate != nullptr && evaluate->resume) {
-      return &*evaluate->resume;
-    }
-    if (const auto* finish = std::get_if<FinishTask>(&task.payload); finish != nullptr && finish->start) {
-      return &*finish->start;
-    }
-    return nullptr;
+  bool HasFailed(const Job& job, const Task& task, const std::string& worker_id) const {
+    return job.demand->attempts != nullptr && job.demand->attempts->FailedWorkers(task.task_id).contains(worker_id);
   }
 
-  void Give(int index, WorkerSlots& slots, std::string reason) {
-    const Task& task = *queue_[index].task;
-    is_taken_[index] = true;
+  // Whether the worker could take the task now or later.
+  bool IsCapable(const Job& job, const Task& task, const WorkerEntry& worker) const {
+    return worker.IsPresent(now_, silence_) && !worker.is_draining && !worker.is_quarantined &&
+           Fits(job.requirements, worker.description) && !HasFailed(job, task, worker.worker_id);
+  }
+
+  void Give(Job& job, int64_t position, WorkerSlots& slots, std::string reason) {
+    const Task& task = *job.demand->queue->ready().at(position).task;
+    const WorkerEntry& worker = *slots.worker;
+    job.taken.insert(position);
+    while (job.front != job.demand->queue->ready().end() && job.taken.contains(job.front->first)) ++job.front;
     --slots.num_free;
-    std::string& numerics_class = classes_[task.job_id];
-    if (numerics_class.empty()) numerics_class = slots.worker->description.numerics_class;
-    if (LayerOf(task) >= 0) last_layers_[slots.worker->worker_id][RunOf(task)] = LayerOf(task);
-    result_.assignments.push_back({index, slots.worker->worker_id, std::move(reason)});
+    if (job.requirements.numerics_class.empty()) job.requirements.numerics_class = worker.description.numerics_class;
+    if (job.demand->max_workers > 0) job.workers.insert(worker.worker_id);
+    job.served += job.demand->task_seconds / job.demand->weight;
+    if (LayerOf(task) >= 0) given_layers_[RunOf(task)][worker.worker_id] = LayerOf(task);
+    result_.assignments.push_back({job.demand->job_id, &task, worker.worker_id, std::move(reason)});
   }
 
-  void GiveToHolder(int index) {
-    const QueuedTask& task = queue_[index];
-    const StateKey* state = ResumeOf(*task.task);
-    if (state == nullptr) return;
-    for (WorkerSlots& slots : workers_) {
-      const WorkerEntry& worker = *slots.worker;
-      if (!worker.Retains(*state) || !Fits(task, worker) || worker.is_draining) continue;
-      if (task.failed_workers.contains(worker.worker_id)) continue;
-      if (slots.num_free > 0) {
-        Give(index, slots, "it retains the training state");
-      } else if (now_ - task.wanted_since < options_.state_patience && first_waiting_.insert(worker.worker_id).second) {
-        waits_for_holder_.insert(index);
+  void GiveRetained(const std::set<int>& members, WorkerSlots& slots) {
+    if (slots.num_free <= 0 || slots.worker->states.empty()) return;
+    std::set<std::pair<int, int64_t>> resumed;  // (job, position): the queues' order
+    for (const RetainedState& state : slots.worker->states) {
+      const auto found = index_.find(state.key.job_id);
+      if (found == index_.end() || !members.contains(found->second)) continue;
+      for (const int64_t position : jobs_[found->second].demand->queue->ResumingFrom(state.key)) {
+        resumed.insert({found->second, position});
       }
-      return;
+    }
+    for (const auto& [index, position] : resumed) {
+      if (slots.num_free <= 0) return;
+      Job& job = jobs_[index];
+      if (job.taken.contains(position) || !MayWork(job, *slots.worker)) continue;
+      if (HasFailed(job, *job.demand->queue->ready().at(position).task, slots.worker->worker_id)) continue;
+      Give(job, position, slots, "it retains the training state");
     }
   }
 
-  // Whether another worker that is alive could take the task and has not failed it.
-  bool HasFreshWorker(const QueuedTask& task) const {
-    return std::any_of(workers_.begin(), workers_.end(), [&](const WorkerSlots& slots) {
-      return Fits(task, *slots.worker) && !slots.worker->is_draining &&
-             !task.failed_workers.contains(slots.worker->worker_id);
-    });
-  }
-
-  bool MayTake(int index, const WorkerSlots& slots) const {
-    const QueuedTask& task = queue_[index];
-    if (is_taken_[index] || waits_for_holder_.contains(index) || !Fits(task, *slots.worker)) return false;
-    return !task.failed_workers.contains(slots.worker->worker_id) || !HasFreshWorker(task);
-  }
-
-  bool GiveNext(WorkerSlots& slots) {
-    for (size_t i = 0; i < queue_.size(); ++i) {
-      const int index = static_cast<int>(i);
-      if (!MayTake(index, slots)) continue;
-      if (LayerOf(*queue_[i].task) < 0) {
-        Give(index, slots, "first in the queue");
-      } else {
-        const int chosen = ChooseLayer(index, slots);
-        Give(chosen, slots, absl::StrCat("layer ", LayerOf(*queue_[chosen].task), " of its run"));
+  // One task a worker and round, so that the first worker does not take everything.
+  void Fill(const std::set<int>& members) {
+    std::set<std::pair<double, int>> order;  // (served, job)
+    for (const int index : members) {
+      if (jobs_[index].front != jobs_[index].demand->queue->ready().end()) order.insert({jobs_[index].served, index});
+    }
+    for (bool is_progress = true; is_progress && !order.empty();) {
+      is_progress = false;
+      for (WorkerSlots& slots : free_) {
+        if (slots.num_free > 0 && GiveNext(order, slots)) is_progress = true;
+        if (order.empty()) break;
       }
+    }
+  }
+
+  bool GiveNext(std::set<std::pair<double, int>>& order, WorkerSlots& slots) {
+    for (auto at = order.begin(); at != order.end(); ++at) {
+      const int index = at->second;
+      Job& job = jobs_[index];
+      if (!MayWork(job, *slots.worker)) continue;
+      const auto& ready = job.demand->queue->ready();
+      const auto found = std::find_if(job.front, ready.end(), [&](const auto& item) {
+        return MayTake(job, item.first, item.second, *slots.worker);
+      });
+      if (found == ready.end()) continue;
+      order.erase(at);
+      if (LayerOf(*found->second.task) < 0) {
+        Give(job, found->first, slots, "first in the queue");
+      } else {
+        const int64_t chosen = ChooseLayer(job, RunOf(*found->second.task), *slots.worker);
+        Give(job, chosen, slots, absl::StrCat("layer ", LayerOf(*ready.at(chosen).task), " of its run"));
+      }
+      if (job.front != ready.end()) order.insert({job.served, index});
       return true;
     }
     return false;
   }
 
-  // Of the run that the task `first` belongs to: the layer after the worker's last one, else the start of the largest gap
-  // (its middle when another worker is coming up to the gap).
-  int ChooseLayer(int first, const WorkerSlots& slots) const {
-    const std::string run = RunOf(*queue_[first].task);
-    std::map<int, int> free;  // layer -> index in the queue
-    for (size_t i = 0; i < queue_.size(); ++i) {
-      const int index = static_cast<int>(i);
-      if (RunOf(*queue_[i].task) == run && MayTake(index, slots)) free.emplace(LayerOf(*queue_[i].task), index);
-    }
-    const auto& mine = last_layers_.at(slots.worker->worker_id);
-    if (const auto last = mine.find(run); last != mine.end()) {
-      for (const int next : {last->second, last->second + 1}) {
-        if (const auto found = free.find(next); found != free.end()) return found->second;
-      }
-    }
-    return free.at(StartOfLargestGap(free, run));
+  bool MayTake(const Job& job, int64_t position, const ReadyTask& ready, const WorkerEntry& worker) {
+    if (job.taken.contains(position) || WaitsForHolder(job, ready)) return false;
+    if (!HasFailed(job, *ready.task, worker.worker_id)) return true;
+    return std::none_of(workers_.all().begin(), workers_.all().end(),
+                        [&](const auto& other) { return IsCapable(job, *ready.task, other.second); });
   }
 
-  int StartOfLargestGap(const std::map<int, int>& free, const std::string& run) const {
-    int best_start = free.begin()->first;
+  // The first task of a busy worker that retains its state.
+  bool WaitsForHolder(const Job& job, const ReadyTask& ready) {
+    const StateKey* state = ResumeOf(*ready.task);
+    if (state == nullptr || now_ - ready.wanted_since >= options_.state_patience) return false;
+    for (const std::string& id : workers_.HoldersOf(*state)) {
+      if (!IsCapable(job, *ready.task, *workers_.Find(id))) continue;
+      if (const auto slot = slot_of_.find(id); slot != slot_of_.end() && free_[slot->second].num_free > 0) return false;
+      return first_waiting_.emplace(id, ready.task).first->second == ready.task;
+    }
+    return false;
+  }
+
+  // Of a run: the layer after the worker's last one, else the start of the largest gap (its middle when another worker is
+  // coming up to the gap).
+  int64_t ChooseLayer(const Job& job, const std::string& run, const WorkerEntry& worker) {
+    std::map<int, int64_t> open;  // layer -> position
+    for (const auto& [position, ready] : job.demand->queue->ready()) {
+      if (LayerOf(*ready.task) < 0 || RunOf(*ready.task) != run || !MayTake(job, position, ready, worker)) continue;
+      open.emplace(LayerOf(*ready.task), position);
+    }
+    const std::map<std::string, int> last_layers = LastLayers(run);
+    if (const auto last = last_layers.find(worker.worker_id); last != last_layers.end()) {
+      for (const int next : {last->second, last->second + 1}) {
+        if (const auto found = open.find(next); found != open.end()) return found->second;
+      }
+    }
+    std::set<int> reached;
+    for (const auto& [id, layer] : last_layers) reached.insert(layer);
+    return open.at(StartOfLargestGap(open, reached));
+  }
+
+  // By worker, with what was given in this call.
+  std::map<std::string, int> LastLayers(const std::string& run) const {
+    std::map<std::string, int> last_layers;
+    if (const auto given = given_layers_.find(run); given != given_layers_.end()) last_layers = given->second;
+    for (const auto& [id, worker] : workers_.all()) {
+      if (!worker.IsPresent(now_, silence_)) continue;
+      if (const auto last = worker.last_layer.find(run); last != worker.last_layer.end()) {
+        last_layers.emplace(id, last->second);
+      }
+    }
+    return last_layers;
+  }
+
+  static int StartOfLargestGap(const std::map<int, int64_t>& open, const std::set<int>& reached) {
+    int best_start = open.begin()->first;
     int best_size = 0;
-    for (auto at = free.begin(); at != free.end();) {
+    for (auto at = open.begin(); at != open.end();) {
       const int start = at->first;
       int end = start;
-      for (++at; at != free.end() && at->first == end + 1; ++at) ++end;
+      for (++at; at != open.end() && at->first == end + 1; ++at) ++end;
       const int size = end - start + 1;
-      const bool is_approached = IsLastOfSomeone(run, start - 1);
+      const bool is_approached = reached.contains(start - 1);
       const int usable = is_approached ? size / 2 : size;
       if (usable > best_size || best_size == 0) {
         best_size = std::max(usable, 1);
@@ -141,63 +207,24 @@ class Matching {
     return best_start;
   }
 
-  bool IsLastOfSomeone(const std::string& run, int layer) const {
-    return std::any_of(last_layers_.begin(), last_layers_.end(), [&](const auto& item) {
-      const auto last = item.second.find(run);
-      return last != item.second.end() && last->second == layer;
-    });
-  }
-
-  void Explain() {
-    std::set<std::string> given;
-    for (const Assignment& assignment : result_.assignments) given.insert(queue_[assignment.task].task->job_id);
-    for (const QueuedTask& task : queue_) {
-      const std::string& job_id = task.task->job_id;
-      if (given.contains(job_id) || result_.waiting.contains(job_id)) continue;
-      result_.waiting[job_id] = WhyNot(task);
-    }
-  }
-
-  std::string WhyNot(const QueuedTask& task) const {
-    if (workers_.empty()) return "there are no workers";
-    const bool has_device = std::any_of(workers_.begin(), workers_.end(), [&](const WorkerSlots& slots) {
-      return slots.worker->description.device == task.device;
-    });
-    if (!has_device) return task.device == DeviceKind::kCuda ? "no worker has a CUDA device" : "no worker computes on a CPU";
-    const bool has_class =
-        std::any_of(workers_.begin(), workers_.end(), [&](const WorkerSlots& slots) { return Fits(task, *slots.worker); });
-    if (!has_class) return absl::StrCat("no worker is of the job's class '", classes_.at(task.task->job_id), "'");
-    return "all workers that fit are busy";
-  }
-
   absl::Time now_;
-  const std::vector<QueuedTask>& queue_;
+  absl::Duration silence_;
   const MatcherOptions& options_;
-  std::vector<WorkerSlots> workers_;
-  std::vector<bool> is_taken_;
-  std::map<std::string, std::string> classes_;                     // by job; filled by the first grant
-  std::map<std::string, std::map<std::string, int>> last_layers_;  // by worker and run
-  std::set<std::string> first_waiting_;                            // busy workers that a task waits for
-  std::set<int> waits_for_holder_;
+  const WorkerTable& workers_;
+  std::vector<WorkerSlots> free_;
+  std::map<std::string, size_t> slot_of_;  // by worker
+  std::vector<Job> jobs_;
+  std::map<std::string, int> index_;                               // of jobs_
+  std::map<std::string, std::map<std::string, int>> given_layers_;  // by run and worker
+  std::map<std::string, const Task*> first_waiting_;               // busy workers and the task that waits for each
   MatchResult result_;
 };
 
 }  // namespace
 
-int LayerOf(const Task& task) {
-  if (const auto* layer = std::get_if<BankLayerTask>(&task.payload)) return layer->layer;
-  if (const auto* unit = std::get_if<AdditiveUnitTask>(&task.payload)) {
-    const auto& units = task.context.ladder.units;
-    if (unit->unit >= 0 && unit->unit < static_cast<int>(units.size())) return units[unit->unit].unit.layer;
-  }
-  return -1;
-}
-
-std::string RunOf(const Task& task) { return absl::StrCat(task.job_id, "/", Name(task.kind())); }
-
-MatchResult Match(absl::Time now, const std::vector<QueuedTask>& queue, const std::vector<WorkerSlots>& workers,
-                  const MatcherOptions& options) {
-  return Matching(now, queue, workers, options).Run();
+MatchResult Match(absl::Time now, const std::vector<JobDemand>& jobs, const std::vector<WorkerSlots>& free,
+                  const WorkerTable& workers, absl::Duration silence, const MatcherOptions& options) {
+  return Matching(now, jobs, free, workers, silence, options).Run();
 }
 
 }  // namespace espalier

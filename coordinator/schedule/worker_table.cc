@@ -1,6 +1,7 @@
 #include "coordinator/schedule/worker_table.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace espalier {
 
@@ -25,17 +26,69 @@ const WorkerEntry* WorkerTable::Find(const std::string& worker_id) const {
   return found == workers_.end() ? nullptr : &found->second;
 }
 
-std::vector<std::string> WorkerTable::RemoveSilent(absl::Time before) {
+void WorkerTable::NoteFree(const WorkerEntry& worker) {
+  if (worker.is_waiting && !worker.is_quarantined && worker.num_leases < worker.description.slots) {
+    free_.insert(worker.worker_id);
+  } else {
+    free_.erase(worker.worker_id);
+  }
+}
+
+void WorkerTable::SetWaiting(WorkerEntry& worker, bool is_waiting) {
+  worker.is_waiting = is_waiting;
+  NoteFree(worker);
+}
+
+void WorkerTable::SetNumLeases(WorkerEntry& worker, int num_leases) {
+  worker.num_leases = num_leases;
+  NoteFree(worker);
+}
+
+void WorkerTable::SetQuarantined(WorkerEntry& worker, bool is_quarantined) {
+  worker.is_quarantined = is_quarantined;
+  NoteFree(worker);
+}
+
+void WorkerTable::SetStates(WorkerEntry& worker, std::vector<RetainedState> states) {
+  for (const RetainedState& state : worker.states) {
+    const auto found = holders_.find(state.key);
+    if (found == holders_.end()) continue;  // listed twice
+    found->second.erase(worker.worker_id);
+    if (found->second.empty()) holders_.erase(found);
+  }
+  worker.states = std::move(states);
+  for (const RetainedState& state : worker.states) holders_[state.key].insert(worker.worker_id);
+}
+
+void WorkerTable::Remove(const std::string& worker_id) {
+  const auto found = workers_.find(worker_id);
+  if (found == workers_.end()) return;
+  SetStates(found->second, {});
+  free_.erase(worker_id);
+  workers_.erase(found);
+}
+
+std::vector<std::string> WorkerTable::RemoveSilent(absl::Time now, absl::Duration memory) {
+  if (now < next_removal_) return {};
   std::vector<std::string> removed;
-  for (auto at = workers_.begin(); at != workers_.end();) {
-    if (at->second.last_seen <= before) {
-      removed.push_back(at->first);
-      at = workers_.erase(at);
+  // Whoever calls or joins from now on is due later than this.
+  next_removal_ = now + memory;
+  for (const auto& [id, worker] : workers_) {
+    if (worker.is_waiting) continue;
+    if (worker.last_seen <= now - memory) {
+      removed.push_back(id);
     } else {
-      ++at;
+      next_removal_ = std::min(next_removal_, worker.last_seen + memory);
     }
   }
+  for (const std::string& id : removed) Remove(id);
   return removed;
+}
+
+const std::set<std::string>& WorkerTable::HoldersOf(const StateKey& key) const {
+  static const std::set<std::string> kNone;
+  const auto found = holders_.find(key);
+  return found == holders_.end() ? kNone : found->second;
 }
 
 }  // namespace espalier

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,16 +14,20 @@ namespace espalier {
 struct WorkerEntry {
   std::string worker_id;
   WorkerDescription description;
-  absl::Time last_seen;
+  absl::Time last_seen;  // of its last call's end; while it waits, it is there
   bool is_draining = false;
-  bool is_waiting = false;  // in a call that may be answered with a lease
-  std::vector<RetainedState> states;
+  bool is_waiting = false;      // in a call that may be answered with a lease; see WorkerTable::SetWaiting
+  bool is_quarantined = false;  // gets no leases (quarantine.h)
+  int num_leases = 0;
+  std::vector<RetainedState> states;  // see WorkerTable::SetStates
   // The last layer that it worked on, by (job, kind of task): it goes on from there with its hidden states.
   std::map<std::string, int> last_layer;
   int64_t committed_tasks = 0;
   int64_t failed_tasks = 0;
 
   bool Retains(const StateKey& key) const;
+  // Whether it called within `silence`, or is in a call.
+  bool IsPresent(absl::Time now, absl::Duration silence) const { return is_waiting || now - last_seen <= silence; }
 };
 
 class WorkerTable {
@@ -31,15 +36,27 @@ class WorkerTable {
   WorkerEntry& Note(const std::string& worker_id, absl::Time now);
   WorkerEntry* Find(const std::string& worker_id);
   const WorkerEntry* Find(const std::string& worker_id) const;
-  void Remove(const std::string& worker_id) { workers_.erase(worker_id); }
-  // Removes and returns the ids of workers that were last seen at or before `before`.
-  std::vector<std::string> RemoveSilent(absl::Time before);
+  void SetWaiting(WorkerEntry& worker, bool is_waiting);
+  void SetNumLeases(WorkerEntry& worker, int num_leases);
+  void SetQuarantined(WorkerEntry& worker, bool is_quarantined);
+  void SetStates(WorkerEntry& worker, std::vector<RetainedState> states);
+  void Remove(const std::string& worker_id);
+  // Removes and returns the ids of workers that do not wait and were last seen at or before `now` - `memory`.
+  std::vector<std::string> RemoveSilent(absl::Time now, absl::Duration memory);
 
   const std::map<std::string, WorkerEntry>& all() const { return workers_; }
-  std::map<std::string, WorkerEntry>& all() { return workers_; }
+  // Those that may be given a task now: they wait, have a free slot and are not in quarantine. In order of their ids.
+  const std::set<std::string>& free() const { return free_; }
+  // Workers that retain this state, in order of their ids.
+  const std::set<std::string>& HoldersOf(const StateKey& key) const;
 
  private:
+  void NoteFree(const WorkerEntry& worker);
+
   std::map<std::string, WorkerEntry> workers_;
+  std::set<std::string> free_;
+  std::map<StateKey, std::set<std::string>> holders_;
+  absl::Time next_removal_ = absl::InfinitePast();  // nobody is due before
 };
 
 }  // namespace espalier

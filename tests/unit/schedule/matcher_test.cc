@@ -1,51 +1,10 @@
 #include "coordinator/schedule/matcher.h"
 
-#include <deque>
-
-#include "absl/strings/str_cat.h"
 #include "tests/support/catch.h"
+#include "tests/unit/schedule/scene.h"
 
 namespace espalier::testing {
 namespace {
-
-const absl::Time kNow = absl::UnixEpoch() + absl::Hours(1);
-
-class Scene {
- public:
-  WorkerEntry& AddWorker(const std::string& id, int num_free) {
-    WorkerEntry& worker = entries_.emplace_back();
-    worker.worker_id = id;
-    worker.description.numerics_class = "class A";
-    slots_.push_back({&worker, num_free});
-    return worker;
-  }
-  QueuedTask& Add(const std::string& job, const std::string& id, decltype(Task::payload) payload) {
-    Task& task = tasks_.emplace_back();
-    task.job_id = job;
-    task.task_id = id;
-    task.payload = std::move(payload);
-    QueuedTask& queued = queue_.emplace_back();
-    queued.task = &task;
-    queued.wanted_since = kNow;
-    return queued;
-  }
-  MatchResult Run(absl::Time now) { return Match(now, queue_, slots_, options_); }
-  // "task:worker" in the order of giving.
-  std::vector<std::string> Pairs(const MatchResult& result) {
-    std::vector<std::string> pairs;
-    for (const Assignment& given : result.assignments) {
-      pairs.push_back(absl::StrCat(queue_[given.task].task->task_id, ":", given.worker_id));
-    }
-    return pairs;
-  }
-
- private:
-  std::deque<WorkerEntry> entries_;
-  std::deque<Task> tasks_;
-  std::vector<WorkerSlots> slots_;
-  std::vector<QueuedTask> queue_;
-  MatcherOptions options_;
-};
 
 EvaluateTask Resuming(const StateKey& state) {
   EvaluateTask task;
@@ -66,7 +25,7 @@ TEST_CASE("Match: a task goes to the worker that retains its state", "[schedule]
   Scene scene;
   scene.AddWorker("w1", 1);
   WorkerEntry& holder = scene.AddWorker("w2", 1);
-  holder.states.push_back({state, 1000, StateLocation::kHost});
+  scene.workers.SetStates(holder, {{state, 1000, StateLocation::kHost}});
   scene.Add("job", "fresh", EvaluateTask{});
   scene.Add("job", "resumed", Resuming(state));
   CHECK(scene.Pairs(scene.Run(kNow)) == std::vector<std::string>{"resumed:w2", "fresh:w1"});
@@ -78,7 +37,7 @@ TEST_CASE("Match: the first task waits for its busy holder, but not for ever, an
   Scene scene;
   scene.AddWorker("w1", 2);
   WorkerEntry& holder = scene.AddWorker("w2", 0);
-  holder.states = {{one, 1, StateLocation::kHost}, {two, 1, StateLocation::kHost}};
+  scene.workers.SetStates(holder, {{one, 1, StateLocation::kHost}, {two, 1, StateLocation::kHost}});
   scene.Add("job", "one", Resuming(one));
   scene.Add("job", "two", Resuming(two));
   CHECK(scene.Pairs(scene.Run(kNow)) == std::vector<std::string>{"two:w1"});
@@ -88,7 +47,8 @@ TEST_CASE("Match: the first task waits for its busy holder, but not for ever, an
 TEST_CASE("Match: a failed task goes to another worker while there is one", "[schedule]") {
   Scene scene;
   scene.AddWorker("w1", 1);
-  scene.Add("job", "a", EvaluateTask{}).failed_workers = {"w1"};
+  scene.Add("job", "a", EvaluateTask{});
+  scene.attempts["job"].NoteFailed("a", "w1", "broken");
   SECTION("it is alone") { CHECK(scene.Pairs(scene.Run(kNow)) == std::vector<std::string>{"a:w1"}); }
   SECTION("another one is busy: the task waits for it") {
     scene.AddWorker("w2", 0);
@@ -124,14 +84,74 @@ TEST_CASE("Match: bank layers go in ascending runs, one a worker", "[schedule]")
 
 TEST_CASE("Match: it says why a job has to wait", "[schedule]") {
   Scene scene;
-  QueuedTask& task = scene.Add("job", "a", EvaluateTask{});
+  scene.Add("job", "a", EvaluateTask{});
+  Requirements& needs = scene.Job("job").requirements;
   CHECK(scene.Run(kNow).waiting["job"] == "there are no workers");
-  scene.AddWorker("w1", 0);
+  scene.AddWorker("w1", 0).description.memory_bytes = 24'000'000'000;
   CHECK(scene.Run(kNow).waiting["job"] == "all workers that fit are busy");
-  task.numerics_class = "class B";
-  CHECK_THAT(scene.Run(kNow).waiting["job"], Catch::Contains("class B"));
-  task.device = DeviceKind::kCuda;
-  CHECK(scene.Run(kNow).waiting["job"] == "no worker has a CUDA device");
+  needs.numerics_class = "class B";
+  CHECK_THAT(scene.Run(kNow).waiting["job"], Catch::Contains("waiting for a worker") && Catch::Contains("class B"));
+  needs.device_memory = 40'000'000'000;
+  CHECK_THAT(scene.Run(kNow).waiting["job"],
+             Catch::Contains("waiting for a worker with at least 40.0 GB") && Catch::Contains("24.0 GB"));
+  needs.device = DeviceKind::kCuda;
+  CHECK_THAT(scene.Run(kNow).waiting["job"], Catch::Contains("waiting for a worker with a CUDA device"));
+  CHECK(scene.Run(kNow + absl::Hours(1)).waiting["job"] == "there are no workers");  // silent for too long
+}
+
+TEST_CASE("Match: tasks go only to workers with the memory that the job needs", "[schedule]") {
+  Scene scene;
+  scene.AddWorker("w1", 1).description.memory_bytes = 24'000'000'000;
+  scene.AddWorker("w2", 1).description.memory_bytes = 80'000'000'000;
+  scene.AddMany("job", 3);
+  scene.Job("job").requirements.device_memory = 40'000'000'000;
+  CHECK(scene.Pairs(scene.Run(kNow)) == std::vector<std::string>{"job0:w2"});
+  scene.AddWorker("w3", 1);  // does not say
+  CHECK(scene.Pairs(scene.Run(kNow)) == std::vector<std::string>{"job0:w2", "job1:w3"});
+}
+
+TEST_CASE("Match: jobs of higher priority go first, also before states that others retain", "[schedule]") {
+  const StateKey state{"old", "mask", "stream", 100};
+  Scene scene;
+  scene.workers.SetStates(scene.AddWorker("w1", 1), {{state, 1000, StateLocation::kHost}});
+  scene.Add("old", "resumed", Resuming(state));
+  scene.Add("urgent", "a", EvaluateTask{});
+  CHECK(scene.Pairs(scene.Run(kNow)) == std::vector<std::string>{"resumed:w1"});
+  scene.Job("urgent").priority = 1;
+  CHECK(scene.Pairs(scene.Run(kNow)) == std::vector<std::string>{"a:w1"});
+}
+
+TEST_CASE("Match: jobs of one priority share the workers by weight and by what they had", "[schedule]") {
+  Scene scene;
+  for (int i = 0; i < 12; ++i) scene.AddWorker(absl::StrCat("w", i), 1);
+  scene.AddMany("one", 20);
+  scene.AddMany("two", 20);
+  CHECK(scene.Counts(scene.Run(kNow)) == std::map<std::string, int>{{"one", 6}, {"two", 6}});
+  scene.Job("two").weight = 3;
+  CHECK(scene.Counts(scene.Run(kNow)) == std::map<std::string, int>{{"one", 3}, {"two", 9}});
+  scene.Job("two").task_seconds = 3;  // its tasks are longer, so it gets fewer of them
+  CHECK(scene.Counts(scene.Run(kNow)) == std::map<std::string, int>{{"one", 6}, {"two", 6}});
+  scene.Job("one").served = 100;
+  CHECK(scene.Counts(scene.Run(kNow)) == std::map<std::string, int>{{"two", 12}});
+}
+
+TEST_CASE("Match: a job has at most so many workers, all slots of which it may use", "[schedule]") {
+  Scene scene;
+  for (const char* id : {"w1", "w2", "w3"}) scene.AddWorker(id, 2);
+  scene.AddMany("job", 9);
+  scene.Job("job").max_workers = 2;
+  CHECK(scene.Pairs(scene.Run(kNow)) == std::vector<std::string>{"job0:w1", "job1:w2", "job2:w1", "job3:w2"});
+  scene.Job("job").workers = {"w3", "elsewhere"};
+  CHECK(scene.Pairs(scene.Run(kNow)) == std::vector<std::string>{"job0:w3", "job1:w3"});
+}
+
+TEST_CASE("Match: nobody waits for a worker in quarantine", "[schedule]") {
+  Scene scene;
+  scene.AddWorker("w1", 1);
+  scene.AddWorker("w2", 0).is_quarantined = true;
+  scene.Add("job", "a", EvaluateTask{});
+  scene.attempts["job"].NoteFailed("a", "w1", "broken");
+  CHECK(scene.Pairs(scene.Run(kNow)) == std::vector<std::string>{"a:w1"});
 }
 
 }  // namespace

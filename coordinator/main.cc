@@ -18,6 +18,7 @@
 #include "coordinator/core/coordinator.h"
 #include "coordinator/http/routes.h"
 #include "coordinator/json_log.h"
+#include "coordinator/limit_flags.h"
 #include "coordinator/log_observer.h"
 #include "coordinator/rpc/server.h"
 #include "coordinator/security_options.h"
@@ -47,6 +48,7 @@ struct Flags {
   std::string log_format = "text";
   double lease_seconds = 60;
   SecurityOptions security;
+  Limits limits;
 };
 
 // One step of the start that failed, with the exit code that says which.
@@ -107,6 +109,7 @@ class Program {
     parts.programs = JobProgram::Create;
     parts.observer = &observer_;
     parts.options.lease_duration = absl::Seconds(flags_.lease_seconds);
+    parts.options.limits = flags_.limits;
     ESPALIER_ASSIGN_OR_RETURN(coordinator_, Coordinator::Open(std::move(parts), clock_.Now()));
     spdlog::info("opened the state folder (epoch {})", store_->epoch());
     return absl::OkStatus();
@@ -131,6 +134,7 @@ class Program {
     security_->ApplyTo(&options);
     options.artifact_folder = artifact_folder_;
     options.upload_folder = flags_.state + "/uploads";
+    options.limits = flags_.limits;
     ESPALIER_ASSIGN_OR_RETURN(rpc_, RpcServer::Start(coordinator_.get(), artifacts_.get(), &clock_, options));
     return absl::OkStatus();
   }
@@ -189,6 +193,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
   app.add_option("--log-format", flags.log_format)->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+  AddLimitFlags(app, flags.limits);
   AddSecurityFlags(app, flags.security);
   try {
     app.parse(argc, argv);
@@ -197,6 +202,9 @@ int main(int argc, char** argv) {
     return code == 0 ? kStopped : kUsage;
   }
   SetUpLog(flags);
+  if (const int files = RaiseFileLimit(); files < flags.limits.max_workers) {
+    spdlog::info("{} files may be open at once, so no more workers than about that can connect (ulimit -n)", files);
+  }
 
   // Blocked before any thread starts, so that only Run takes them.
   sigset_t signals;

@@ -32,14 +32,15 @@ class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactRespon
   ReadReactor(const v1::ReadArtifactRequest& request, ArtifactStore* artifacts, Executor* executor)
       : digest_(request.digest()), offset_(request.offset()), artifacts_(artifacts), executor_(executor) {}
 
-  void Begin() {
+  void Begin(Quota::Ticket ticket) {
+    ticket_ = std::move(ticket);
     executor_->Post([this] {
       if (const absl::Status status = Check(); !status.ok()) return Refuse(status);
       WriteNext();
     });
   }
   void OnWriteDone(bool ok) override {
-    if (!ok) return Finish(grpc::Status::CANCELLED);
+    if (!ok) return End(grpc::Status::CANCELLED);
     executor_->Post([this] { WriteNext(); });
   }
   void OnDone() override { delete this; }
@@ -47,7 +48,12 @@ class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactRespon
  private:
   // Where artifacts lie is not the caller's matter.
   void Refuse(const absl::Status& status) {
-    Finish(ToGrpc(absl::Status(status.code(), WithoutPaths(ToStd(status.message())))));
+    End(ToGrpc(absl::Status(status.code(), WithoutPaths(ToStd(status.message())))));
+  }
+
+  void End(const grpc::Status& status) {
+    ticket_.reset();  // before the caller hears of the end
+    Finish(status);
   }
 
   absl::Status Check() {
@@ -61,11 +67,11 @@ class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactRespon
 
   void WriteNext() {
     const int64_t length = std::min(kPieceBytes, total_ - offset_);
-    if (length == 0 && has_written_) return Finish(grpc::Status::OK);
+    if (length == 0 && has_written_) return End(grpc::Status::OK);
     absl::StatusOr<std::string> piece = std::string();
     if (length > 0) piece = artifacts_->GetRange(digest_, offset_, length);
     if (!piece.ok()) return Refuse(piece.status());
-    if (piece->empty() && length > 0) return Finish(ToGrpc(absl::DataLossError("the artifact became shorter")));
+    if (piece->empty() && length > 0) return End(ToGrpc(absl::DataLossError("the artifact became shorter")));
     offset_ += static_cast<int64_t>(piece->size());
     message_.set_data(*std::move(piece));
     message_.set_total_bytes(has_written_ ? 0 : total_);
@@ -80,6 +86,7 @@ class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactRespon
   ArtifactStore* artifacts_;
   Executor* executor_;
   v1::ReadArtifactResponse message_;
+  Quota::Ticket ticket_;
 };
 
 class UploadReactor final : public grpc::ServerReadReactor<v1::UploadArtifactRequest> {
@@ -88,7 +95,8 @@ class UploadReactor final : public grpc::ServerReadReactor<v1::UploadArtifactReq
       : limits_(std::move(limits)), response_(response), artifacts_(artifacts), executor_(executor) {}
   ~UploadReactor() override { RemoveFile(); }
 
-  void Begin() {
+  void Begin(Quota::Ticket ticket) {
+    ticket_ = std::move(ticket);
     executor_->Post([this] {
       if (const absl::Status status = Open(); !status.ok()) return End(status);
       StartRead(&message_);
@@ -107,6 +115,7 @@ class UploadReactor final : public grpc::ServerReadReactor<v1::UploadArtifactReq
   // Nothing is left behind by the time the caller hears of the end.
   void End(const absl::Status& status) {
     RemoveFile();
+    ticket_.reset();
     Finish(ToGrpc(status));
   }
   void RemoveFile() {
@@ -163,30 +172,34 @@ class UploadReactor final : public grpc::ServerReadReactor<v1::UploadArtifactReq
   std::string digest_;
   int64_t bytes_ = 0;
   int fd_ = -1;
+  Quota::Ticket ticket_;
 };
 
 }  // namespace
 
 grpc::ServerWriteReactor<v1::ReadArtifactResponse>* StartArtifactRead(const absl::Status& refusal,
+                                                                      absl::StatusOr<Quota::Ticket> ticket,
                                                                       const v1::ReadArtifactRequest& request,
                                                                       ArtifactStore* artifacts, Executor* executor) {
   auto* reactor = new ReadReactor(request, artifacts, executor);
-  if (refusal.ok()) {
-    reactor->Begin();
+  if (refusal.ok() && ticket.ok()) {
+    reactor->Begin(*std::move(ticket));
   } else {
-    reactor->Finish(ToGrpc(refusal));
+    reactor->Finish(ToGrpc(refusal.ok() ? ticket.status() : refusal));
   }
   return reactor;
 }
 
-grpc::ServerReadReactor<v1::UploadArtifactRequest>* StartArtifactUpload(const absl::Status& refusal, UploadLimits limits,
+grpc::ServerReadReactor<v1::UploadArtifactRequest>* StartArtifactUpload(const absl::Status& refusal,
+                                                                        absl::StatusOr<Quota::Ticket> ticket,
+                                                                        UploadLimits limits,
                                                                         v1::UploadArtifactResponse* response,
                                                                         ArtifactStore* artifacts, Executor* executor) {
   auto* reactor = new UploadReactor(std::move(limits), response, artifacts, executor);
-  if (refusal.ok()) {
-    reactor->Begin();
+  if (refusal.ok() && ticket.ok()) {
+    reactor->Begin(*std::move(ticket));
   } else {
-    reactor->Finish(ToGrpc(refusal));
+    reactor->Finish(ToGrpc(refusal.ok() ? ticket.status() : refusal));
   }
   return reactor;
 }

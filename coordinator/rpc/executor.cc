@@ -29,6 +29,21 @@ void Executor::Post(std::function<void()> work) {
   wake_.notify_one();
 }
 
+bool Executor::TryPost(std::function<void()> work) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (queue_.size() >= max_queued_) return false;
+    queue_.push_back(std::move(work));
+  }
+  wake_.notify_one();
+  return true;
+}
+
+void Executor::SetLimit(int max_queued) {
+  const std::lock_guard lock(mutex_);
+  max_queued_ = static_cast<size_t>(max_queued);
+}
+
 void Executor::Run(bool ticks) {
   const auto every = absl::ToChronoMicroseconds(tick_every_);
   auto next_tick = std::chrono::steady_clock::now() + every;

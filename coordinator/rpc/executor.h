@@ -22,6 +22,9 @@ class Executor {
   Executor& operator=(const Executor&) = delete;
 
   void Post(std::function<void()> work);
+  // For work that callers cause: refuses it when as much is waiting already as SetLimit says.
+  bool TryPost(std::function<void()> work);
+  void SetLimit(int max_queued);  // before the first call
 
  private:
   void Run(bool ticks);
@@ -32,6 +35,7 @@ class Executor {
   std::condition_variable wake_;
   std::deque<std::function<void()>> queue_;  // guarded by mutex_, as is_ending_
   bool is_ending_ = false;
+  size_t max_queued_ = 1024;
   std::vector<std::thread> threads_;
 };
 

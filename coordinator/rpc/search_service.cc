@@ -9,6 +9,7 @@
 #include "common/wire/names.h"
 #include "coordinator/core/job_reader.h"
 #include "coordinator/rpc/artifact_reactors.h"
+#include "coordinator/rpc/caller.h"
 #include "coordinator/rpc/pages.h"
 #include "coordinator/rpc/unary.h"
 #include "coordinator/rpc/view_conversion.h"
@@ -44,17 +45,21 @@ grpc::ServerUnaryReactor* SearchServiceImpl::CreateJob(grpc::CallbackServerConte
     reactor->Finish(ToGrpc(status));
     return reactor;
   }
-  parts_.readers->Post([this, request, response, reactor] { Prepare(*request, response, reactor); });
+  const bool is_taken = parts_.readers->TryPost([this, request, response, reactor, caller = CallerOf(*context)] {
+    Prepare(*request, caller, response, reactor);
+  });
+  if (!is_taken) reactor->Finish(ToGrpc(TooManyCalls()));
   return reactor;
 }
 
-void SearchServiceImpl::Prepare(const v1::CreateJobRequest& request, v1::CreateJobResponse* response,
-                                grpc::ServerUnaryReactor* reactor) {
+void SearchServiceImpl::Prepare(const v1::CreateJobRequest& request, const std::string& caller,
+                                v1::CreateJobResponse* response, grpc::ServerUnaryReactor* reactor) {
   NewJob job;
   job.job_id = request.job_id();
   job.request_id = request.request_id();
   job.submitted = request.spec().SerializeAsString();
   job.create_time = absl::Now();
+  job.caller = caller;
   // A repeated request gets its job without reading the files again, even when they are gone by now.
   const auto earlier = parts_.coordinator->FindRequest(parts_.clock->Now(), job.request_id, job.submitted);
   if (!earlier.ok()) return reactor->Finish(ToGrpc(earlier.status()));
@@ -197,12 +202,13 @@ grpc::ServerWriteReactor<v1::WatchJobResponse>* SearchServiceImpl::WatchJob(grpc
   absl::Status status = Allow(*context, "WatchJob");
   const absl::StatusOr<std::string> job_id = wire::ParseJobName(request->name());
   if (status.ok()) status = job_id.status();
-  return parts_.watches->Start(status, job_id.ok() ? *job_id : "");
+  return parts_.watches->Start(status, context, job_id.ok() ? *job_id : "");
 }
 
 grpc::ServerWriteReactor<v1::ReadArtifactResponse>* SearchServiceImpl::ReadArtifact(
     grpc::CallbackServerContext* context, const v1::ReadArtifactRequest* request) {
-  return StartArtifactRead(Allow(*context, "ReadArtifact"), *request, parts_.artifacts, parts_.readers);
+  return StartArtifactRead(Allow(*context, "ReadArtifact"), downloads_.Take(CallerOf(*context)), *request,
+                           parts_.artifacts, parts_.readers);
 }
 
 grpc::ServerReadReactor<v1::UploadArtifactRequest>* SearchServiceImpl::UploadArtifact(
@@ -210,9 +216,9 @@ grpc::ServerReadReactor<v1::UploadArtifactRequest>* SearchServiceImpl::UploadArt
   UploadLimits limits;
   limits.upload_folder = parts_.upload_folder;
   limits.artifact_folder = parts_.artifact_folder;
-  limits.max_bytes = parts_.max_upload_bytes;
-  return StartArtifactUpload(Allow(*context, "UploadArtifact"), std::move(limits), response, parts_.artifacts,
-                             parts_.readers);
+  limits.max_bytes = parts_.limits.max_upload_bytes;
+  return StartArtifactUpload(Allow(*context, "UploadArtifact"), uploads_.Take(CallerOf(*context)), std::move(limits),
+                             response, parts_.artifacts, parts_.readers);
 }
 
 }  // namespace espalier

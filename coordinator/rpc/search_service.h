@@ -8,6 +8,7 @@
 #include "coordinator/core/coordinator.h"
 #include "coordinator/rpc/executor.h"
 #include "coordinator/rpc/gate.h"
+#include "coordinator/rpc/quota.h"
 #include "coordinator/rpc/watch_registry.h"
 #include "espalier/v1/search_service.grpc.pb.h"
 
@@ -23,13 +24,16 @@ struct SearchServiceParts {
   WatchRegistry* watches = nullptr;
   std::string artifact_folder;
   std::string upload_folder;  // for uploads under way
-  int64_t max_upload_bytes = int64_t{4} << 30;
+  Limits limits;
   PathRoots roots;  // where the files of jobs must lie
 };
 
 class SearchServiceImpl final : public v1::SearchService::CallbackService {
  public:
-  explicit SearchServiceImpl(SearchServiceParts parts) : parts_(std::move(parts)) {}
+  explicit SearchServiceImpl(SearchServiceParts parts)
+      : parts_(std::move(parts)),
+        uploads_("uploads", parts_.limits.max_uploads, parts_.limits.max_uploads_per_caller),
+        downloads_("downloads", parts_.limits.max_downloads, parts_.limits.max_downloads_per_caller) {}
 
   grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context, const v1::CreateJobRequest* request,
                                       v1::CreateJobResponse* response) override;
@@ -65,9 +69,12 @@ class SearchServiceImpl final : public v1::SearchService::CallbackService {
                                   JobCall call, v1::Job* response);
   absl::Status Allow(const grpc::CallbackServerContext& context, const char* method) const;
   // On a reader thread; finishes the call itself or hands it to the main thread.
-  void Prepare(const v1::CreateJobRequest& request, v1::CreateJobResponse* response, grpc::ServerUnaryReactor* reactor);
+  void Prepare(const v1::CreateJobRequest& request, const std::string& caller, v1::CreateJobResponse* response,
+               grpc::ServerUnaryReactor* reactor);
 
   SearchServiceParts parts_;
+  Quota uploads_;
+  Quota downloads_;
 };
 
 }  // namespace espalier

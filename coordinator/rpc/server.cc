@@ -24,9 +24,6 @@
 namespace espalier {
 namespace {
 
-constexpr int kMaxMessageBytes = 4 << 20;
-constexpr int kMaxMetadataBytes = 8 << 10;
-constexpr int kMaxStreams = 256;
 constexpr int kNumReaders = 2;
 constexpr absl::Duration kTickEvery = absl::Milliseconds(100);
 
@@ -40,11 +37,13 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
         gate_(options.authority, options.gate_observer),
         main_(std::make_unique<Executor>(1, [this] { Tick(); }, kTickEvery)),
         readers_(std::make_unique<Executor>(kNumReaders, nullptr, absl::ZeroDuration())),
-        watches_(coordinator, clock, main_.get()),
-        workers_(coordinator, clock, &gate_, main_.get()),
+        limits_(options.limits),
+        watches_(coordinator, clock, main_.get(), limits_),
+        workers_(coordinator, clock, &gate_, main_.get(), limits_.max_workers),
         search_(SearchServiceParts{coordinator, artifacts, clock, &gate_, main_.get(), readers_.get(), &watches_,
-                                   options.artifact_folder, options.upload_folder, options.max_upload_bytes,
-                                   options.roots}) {
+                                   options.artifact_folder, options.upload_folder, options.limits, options.roots}) {
+    main_->SetLimit(limits_.max_queued_calls);
+    readers_->SetLimit(limits_.max_queued_reads);
     coordinator_->SetListener(this);
     is_ticking_ = true;
   }
@@ -62,12 +61,12 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
     builder.AddListeningPort(address_.ToText(), MakeServerCredentials(options_.tls, options_.tls_reload_seconds), &port);
     builder.RegisterService(&search_);
     builder.RegisterService(&workers_);
-    builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
-    builder.SetMaxSendMessageSize(kMaxMessageBytes);
+    builder.SetMaxReceiveMessageSize(limits_.max_message_bytes);
+    builder.SetMaxSendMessageSize(limits_.max_message_bytes);
     // Without this a second coordinator would share the port, and calls would go to either at random.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
+    builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, limits_.max_metadata_bytes);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits_.max_streams);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 15'000);
@@ -122,6 +121,7 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
   std::atomic<bool> is_ticking_ = false;  // all members are there
   std::unique_ptr<Executor> main_;
   std::unique_ptr<Executor> readers_;
+  const Limits limits_;
   WatchRegistry watches_;
   WorkerServiceImpl workers_;
   SearchServiceImpl search_;

@@ -25,7 +25,7 @@ struct ServerOptions {
   PathRoots roots;
   std::string artifact_folder;
   std::string upload_folder;
-  int64_t max_upload_bytes = int64_t{4} << 30;
+  Limits limits;
 };
 
 class RpcServer {

@@ -24,4 +24,8 @@ grpc::Status ToGrpc(const absl::Status& status) {
                       IsOwnTrouble(status.code()) ? WithoutPaths(message) : message);
 }
 
+absl::Status TooManyCalls() {
+  return absl::ResourceExhaustedError("too many calls wait for the coordinator; try again in some seconds");
+}
+
 }  // namespace espalier

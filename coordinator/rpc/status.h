@@ -9,4 +9,7 @@ namespace espalier {
 
 grpc::Status ToGrpc(const absl::Status& status);
 
+// What a caller hears when its call found the queue full.
+absl::Status TooManyCalls();
+
 }  // namespace espalier

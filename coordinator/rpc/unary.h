@@ -21,7 +21,9 @@ grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const absl
     reactor->Finish(ToGrpc(allowed));
     return reactor;
   }
-  executor.Post([reactor, work = std::move(work)] { reactor->Finish(ToGrpc(work())); });
+  if (!executor.TryPost([reactor, work = std::move(work)] { reactor->Finish(ToGrpc(work())); })) {
+    reactor->Finish(ToGrpc(TooManyCalls()));
+  }
   return reactor;
 }
 

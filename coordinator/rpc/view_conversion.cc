@@ -96,6 +96,13 @@ v1::JobResult ResultOf(const JobResult& result, const std::string& artifact) {
   return proto;
 }
 
+v1::Worker::State StateOf(const WorkerView& view) {
+  if (view.is_lost) return v1::Worker::LOST;
+  if (view.is_draining) return v1::Worker::DRAINING;
+  if (!view.quarantine_reasons.empty()) return v1::Worker::QUARANTINED;
+  return view.activities.empty() ? v1::Worker::IDLE : v1::Worker::BUSY;
+}
+
 }  // namespace
 
 v1::Job::State ToProto(JobState state) {
@@ -174,10 +181,7 @@ v1::Worker ToProto(const WorkerView& view) {
   v1::Worker proto;
   proto.set_name(wire::WorkerName(view.worker_id));
   *proto.mutable_description() = wire::ToProto(view.description);
-  proto.set_state(view.is_lost              ? v1::Worker::LOST
-                  : view.is_draining        ? v1::Worker::DRAINING
-                  : view.activities.empty() ? v1::Worker::IDLE
-                                            : v1::Worker::BUSY);
+  proto.set_state(StateOf(view));
   for (const WorkerActivity& activity : view.activities) {
     v1::Worker::Activity* added = proto.add_activities();
     *added->mutable_lease() = wire::ToProto(activity.token);
@@ -187,6 +191,8 @@ v1::Worker ToProto(const WorkerView& view) {
   proto.set_committed_tasks(view.committed_tasks);
   proto.set_failed_tasks(view.failed_tasks);
   proto.set_retained_bytes(view.retained_bytes);
+  for (const std::string& reason : view.quarantine_reasons) proto.add_quarantine_reasons(reason);
+  if (!view.quarantine_reasons.empty()) SetDuration(view.quarantine_left, proto.mutable_quarantine_left());
   return proto;
 }
 

@@ -1,11 +1,17 @@
 #include "coordinator/rpc/worker_service.h"
 
+#include <set>
 #include <utility>
 
 #include "common/wire/synchronize_conversion.h"
 #include "coordinator/rpc/status.h"
 
 namespace espalier {
+namespace {
+
+constexpr size_t kMaxTogether = 256;  // so that no call waits long for the others' answers
+
+}  // namespace
 
 // Fields are touched on the executor's thread once the call has been posted there.
 class SyncReactor final : public grpc::ServerUnaryReactor {
@@ -38,8 +44,13 @@ class SyncReactor final : public grpc::ServerUnaryReactor {
   std::shared_ptr<SyncReactor> self_;  // held until gRPC is done with it
 };
 
-WorkerServiceImpl::WorkerServiceImpl(Coordinator* coordinator, const Clock* clock, const Gate* gate, Executor* executor)
-    : coordinator_(coordinator), clock_(clock), gate_(gate), executor_(executor) {}
+WorkerServiceImpl::WorkerServiceImpl(Coordinator* coordinator, const Clock* clock, const Gate* gate, Executor* executor,
+                                     int max_pending)
+    : coordinator_(coordinator),
+      clock_(clock),
+      gate_(gate),
+      executor_(executor),
+      max_pending_(static_cast<size_t>(max_pending)) {}
 
 WorkerServiceImpl::~WorkerServiceImpl() = default;
 
@@ -58,26 +69,60 @@ grpc::ServerUnaryReactor* WorkerServiceImpl::Synchronize(grpc::CallbackServerCon
     return call.get();
   }
   call->request = *std::move(converted);
-  executor_->Post([this, call] { Handle(call); });
+  bool is_first = false;
+  bool is_taken = true;
+  {
+    const std::lock_guard lock(mutex_);
+    is_taken = pending_.size() < max_pending_;
+    if (is_taken) pending_.push_back(call);
+    if (is_taken) is_first = !std::exchange(is_posted_, true);
+  }
+  if (!is_taken) call->Answer(TooManyCalls());
+  if (is_first) executor_->Post([this] { HandlePending(); });
   return call.get();
 }
 
-void WorkerServiceImpl::Handle(const std::shared_ptr<SyncReactor>& call) {
-  if (call->is_finished) return;
-  const std::string& worker_id = call->request.worker_id;
-  // A worker has one call at a time; an older one is of a connection that it has given up.
-  if (const auto older = parked_.find(worker_id); older != parked_.end()) {
-    older->second.call->Answer(absl::AbortedError("a newer call of this worker has arrived"));
-    parked_.erase(older);
+void WorkerServiceImpl::HandlePending() {
+  std::vector<std::shared_ptr<SyncReactor>> calls;
+  std::set<std::string> workers;
+  bool is_more = false;
+  {
+    const std::lock_guard lock(mutex_);
+    while (!pending_.empty() && calls.size() < kMaxTogether) {
+      if (!workers.insert(pending_.front()->request.worker_id).second) break;  // a newer call of a worker: the next time
+      calls.push_back(std::move(pending_.front()));
+      pending_.pop_front();
+    }
+    is_more = is_posted_ = !pending_.empty();
+  }
+  if (is_more) executor_->Post([this] { HandlePending(); });
+  Handle(calls);
+}
+
+void WorkerServiceImpl::Handle(const std::vector<std::shared_ptr<SyncReactor>>& calls) {
+  std::vector<std::shared_ptr<SyncReactor>> open;
+  std::vector<const SynchronizeRequest*> requests;
+  for (const std::shared_ptr<SyncReactor>& call : calls) {
+    if (call->is_finished) continue;
+    // A worker has one call at a time; an older one is of a connection that it has given up.
+    if (const auto older = parked_.find(call->request.worker_id); older != parked_.end()) {
+      older->second.call->Answer(absl::AbortedError("a newer call of this worker has arrived"));
+      parked_.erase(older);
+    }
+    open.push_back(call);
+    requests.push_back(&call->request);
   }
   const absl::Time now = clock_->Now();
-  absl::StatusOr<Coordinator::SyncAnswer> answer = coordinator_->Synchronize(now, call->request);
-  if (!answer.ok()) return call->Answer(answer.status());
-  if (answer->wait.has_value() && !is_closed_) {
-    parked_[worker_id] = {call, now + *answer->wait};
-    return;
+  std::vector<absl::StatusOr<Coordinator::SyncAnswer>> answers = coordinator_->SynchronizeAll(now, requests);
+  for (size_t i = 0; i < open.size(); ++i) {
+    if (!answers[i].ok()) {
+      open[i]->Answer(answers[i].status());
+    } else if (answers[i]->wait.has_value() && !is_closed_) {
+      parked_[open[i]->request.worker_id] = {open[i], now + *answers[i]->wait};
+    } else {
+      open[i]->Answer(std::move(answers[i]->response));
+    }
   }
-  call->Answer(std::move(answer->response));
 }
 
 void WorkerServiceImpl::Release(const std::string& worker_id) {

@@ -1,8 +1,11 @@
-// WorkerService: Synchronize, and the place where idle calls wait. A waiting call holds no thread.
+// WorkerService: Synchronize, and the place where idle calls wait. A waiting call holds no thread. Calls that arrive while
+// the core is busy are handled together, so that what they have in common is done once.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -18,7 +21,8 @@ class SyncReactor;
 
 class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
  public:
-  WorkerServiceImpl(Coordinator* coordinator, const Clock* clock, const Gate* gate, Executor* executor);
+  // Calls beyond `max_pending` that wait to be handled are refused.
+  WorkerServiceImpl(Coordinator* coordinator, const Clock* clock, const Gate* gate, Executor* executor, int max_pending);
   ~WorkerServiceImpl() override;
 
   grpc::ServerUnaryReactor* Synchronize(grpc::CallbackServerContext* context, const v1::SynchronizeRequest* request,
@@ -36,7 +40,8 @@ class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
     absl::Time until;
   };
 
-  void Handle(const std::shared_ptr<SyncReactor>& call);
+  void HandlePending();
+  void Handle(const std::vector<std::shared_ptr<SyncReactor>>& calls);
   void Release(const std::string& worker_id);
   void Cancel(const std::shared_ptr<SyncReactor>& call);
 
@@ -44,8 +49,13 @@ class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
   const Clock* clock_;
   const Gate* gate_;
   Executor* executor_;
+  const size_t max_pending_;
   std::map<std::string, Parked> parked_;  // by worker
   bool is_closed_ = false;
+
+  std::mutex mutex_;
+  std::deque<std::shared_ptr<SyncReactor>> pending_;  // guarded by mutex_, as is_posted_
+  bool is_posted_ = false;                            // HandlePending will run
 };
 
 }  // namespace espalier

@@ -34,7 +34,7 @@ class Service {
     core_ = *std::move(core);
     options_.artifact_folder = folder_ / "artifacts";
     options_.upload_folder = folder_ / "uploads";
-    options_.max_upload_bytes = 3 << 20;
+    options_.limits.max_upload_bytes = 3 << 20;
     if (token.has_value()) {
       authority_ = TokenAuthority::FromToken(*token);
       options_.authority = authority_.get();

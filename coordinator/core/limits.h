@@ -1,5 +1,5 @@
 // How much of everything the coordinator takes on, so that no caller can exhaust it. What goes beyond is refused with
-// kResourceExhausted and with what to do; nothing that was accepted is dropped. docs/operations.md lists them.
+// kResourceExhausted and with what to do; nothing that was accepted is dropped. docs/limits.md lists them.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
 // espalier-coordinator-load: how fast a coordinator answers thousands of workers, and how long they miss it when it dies.
+#include <stdlib.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>

@@ -149,10 +149,10 @@ TEST_CASE("WorkerSession: a refusal ends it with the coordinator's sentence") {
 
 TEST_CASE("WorkerSession: a task that names a file outside of the roots never reaches the engine") {
   const testing::TempDir folder;
-  for (const char* name : {"/allowed", "/secret"}) std::filesystem::create_directories(folder.path() + name);
+  for (const char* name : {"/allowed/model", "/secret"}) std::filesystem::create_directories(folder.path() + name);
   std::filesystem::create_symlink(folder / "secret", folder / "allowed/escape");
   std::vector<Task> tasks = {EvaluateTaskNamed("inside"), EvaluateTaskNamed("outside"), EvaluateTaskNamed("escape")};
-  for (Task& task : tasks) task.context.model_folder = task.context.tokens_path = folder / "allowed";
+  for (Task& task : tasks) task.context.model_folder = task.context.tokens_path = folder / "allowed/model";
   tasks[1].context.tokens_path = folder / "secret";
   tasks[2].context.evaluation_path = folder / "allowed/escape";
   FakeEngine engine({.num_slots = 1}, nullptr);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "bench/bank_check.h"
 #include "bench/options.h"
 
 namespace {
@@ -58,12 +59,13 @@ int main(int argc, char** argv) {
   CLI::App app("What Espalier's parts cost on this machine");
   app.require_subcommand(1);
   Options options;
+  bool check = false;
   std::map<std::string, std::function<absl::Status(const Options&)>> run = {
       {"check", espalier::bench::BenchCheck},
       {"train", espalier::bench::BenchTrain},
       {"assemble", espalier::bench::BenchAssemble},
       {"score", espalier::bench::BenchScore},
-      {"bank", espalier::bench::BenchBank},
+      {"bank", [&](const Options& o) { return check ? espalier::bench::CheckBank(o) : espalier::bench::BenchBank(o); }},
       {"generation", espalier::bench::BenchGeneration}};
   CLI::App* train = app.add_subcommand("train", "The training loop alone, beside the device's matrix peak");
   AddTrainFlags(*train, options);
@@ -75,6 +77,7 @@ int main(int argc, char** argv) {
       app.add_subcommand("generation", "Generations of the DARWINLM schedule through the engine, by phase");
   AddGenerationFlags(*generation, options);
   assemble->add_option("--levels", options.levels, "Levels of each unit")->check(CLI::Range(2, 64));
+  bank->add_flag("--check", check, "Instead: random units against the CPU's results, and what their parts take");
   for (CLI::App* command : {bank, generation}) AddEngineFlags(*command, options);
   for (CLI::App* command : {check, train, assemble, score, bank, generation}) AddCommonFlags(*command, options);
   CLI11_PARSE(app, argc, argv);

@@ -1,5 +1,6 @@
 // Builds one layer of the level bank. The dense model runs over the calibration tokens once for all layers that this
 // worker builds: the pass waits between tasks at the door of the next layer.
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -7,6 +8,7 @@
 #include "worker/engine/tasks.h"
 #include "worker/model/device_runtime.h"
 #include "worker/prune/bank.h"
+#include "worker/prune/removal_kernel.h"
 
 namespace espalier {
 namespace {
@@ -41,6 +43,9 @@ absl::StatusOr<BankLayerOutcome> RunBankLayer(TaskRun& run, const BankLayerTask&
     run.progress.Update(done, 0);
   };
   const std::string key = run.CacheKey(absl::StrCat(ToText(task.calibration), "/", task.calibration_windows));
+  // Compiles the kernel while the calibration runs; the elimination waits for it, and says so when there is none.
+  std::jthread compiling;
+  if (run.parts.device.is_cuda()) compiling = std::jthread([device = run.parts.device] { (void)RemovalKernel::For(device); });
   ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<CalibrationPass> pass, OpenPass(run, task, key));
   ESPALIER_ASSIGN_OR_RETURN(LayerStatistics statistics, pass->Collect(task.layer, progress, run.progress.stop()));
   SynchronizeCurrentStream(run.parts.device);  // the next layer's task may run on another stream
@@ -49,6 +54,7 @@ absl::StatusOr<BankLayerOutcome> RunBankLayer(TaskRun& run, const BankLayerTask&
   const BankBuildSettings settings = {run.context.criterion, run.context.compensation, run.context.damping};
   ESPALIER_ASSIGN_OR_RETURN(const LayerBank bank, BuildLayerBank(*run.dense, statistics, run.context.ladder, settings,
                                                                  progress, run.progress.stop()));
+  run.progress.Begin("store", 0);
   const std::string bytes = SerializeLayerBank(bank);
   BankLayerOutcome outcome;
   ESPALIER_ASSIGN_OR_RETURN(outcome.artifact_digest, run.parts.artifacts->Put(bytes));

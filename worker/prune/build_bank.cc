@@ -63,7 +63,8 @@ class UnitBuilder {
       : criterion_(criterion), compensation_(compensation), format_(format), seconds_(seconds) {}
 
   absl::StatusOr<UnitBank> Build(const UnitLadder& ladder, const UnitLayout& layout, const UnitProblem& problem,
-                                 const std::function<void(int64_t)>& progress, std::stop_token stop) const {
+                                 const std::function<void(int64_t)>& progress, const std::function<void()>& begin_solve,
+                                 std::stop_token stop) const {
     if (problem.num_columns() != ladder.size * layout.columns_per_part) {
       return absl::InvalidArgumentError(absl::StrCat("the ladder is for ", ladder.size, " parts, the output projection has ",
                                                      problem.num_columns(), " columns"));
@@ -74,36 +75,45 @@ class UnitBuilder {
     ESPALIER_ASSIGN_OR_RETURN(const std::vector<int> groups, criterion_.Order(problem, progress, stop));
     bank.order = ExpandGroups(groups, layout.parts_per_group);
     const absl::Time ordered = SteadyClock().Now();
+    begin_solve();
     for (const int removed : ladder.removed) bank.levels.emplace_back().removed = removed;
     FillKept(bank, problem.weight_on.device());
     const PreparedProblem prepared = Prepare(problem);
-    for (size_t level = 0; level < bank.levels.size(); ++level) {
-      if (stop.stop_requested()) return absl::CancelledError("the compensation was stopped");
-      ESPALIER_RETURN_IF_ERROR(Solve(level, layout, problem, prepared, bank));
-    }
+    ESPALIER_RETURN_IF_ERROR(Solve(layout, problem, prepared, groups, stop, bank));
     seconds_.order += absl::ToDoubleSeconds(ordered - begin);
     seconds_.solve += absl::ToDoubleSeconds(SteadyClock().Now() - ordered);
     return bank;
   }
 
  private:
-  absl::Status Solve(size_t level, const UnitLayout& layout, const UnitProblem& problem, const PreparedProblem& prepared,
-                     UnitBank& bank) const {
-    LevelEntry& entry = bank.levels[level];
-    if (entry.removed == 0) return absl::OkStatus();
-    const torch::Tensor columns = ColumnsOf(entry.kept, layout.columns_per_part);
-    if (columns.numel() == 0) {
-      entry.squared_error = SquaredError(problem, columns, torch::Tensor());
-      return absl::OkStatus();
+  absl::Status Solve(const UnitLayout& layout, const UnitProblem& problem, const PreparedProblem& prepared,
+                     const std::vector<int>& groups, std::stop_token stop, UnitBank& bank) const {
+    std::vector<LevelEntry*> repaired_levels;
+    std::vector<torch::Tensor> kept;
+    for (LevelEntry& entry : bank.levels) {
+      if (entry.removed == 0) continue;
+      const torch::Tensor columns = ColumnsOf(entry.kept, layout.columns_per_part);
+      if (columns.numel() == 0) {
+        entry.squared_error = SquaredError(problem, columns, torch::Tensor());
+        continue;
+      }
+      repaired_levels.push_back(&entry);
+      kept.push_back(columns);
     }
-    ESPALIER_ASSIGN_OR_RETURN(const torch::Tensor repaired, compensation_.Repair(problem, prepared, columns));
-    const torch::Tensor rounded = repaired.to(DtypeOf(format_));
-    entry.squared_error = SquaredError(problem, columns, rounded.to(torch::kFloat64));
-    if (!std::isfinite(entry.squared_error)) {
-      return absl::InvalidArgumentError(absl::StrCat("level ", level, ": a compensated weight does not fit ", Name(format_)));
-    }
-    entry.edits.push_back({layout.output_weight, EditKind::kReplacement, rounded});
-    return absl::OkStatus();
+    const torch::Tensor order = torch::tensor(groups, torch::kInt64).to(problem.weight_on.device());
+    return compensation_.RepairNested(
+        problem, prepared, kept, ColumnsOf(order, problem.group_size), [&](size_t set, const torch::Tensor& repaired) -> absl::Status {
+          if (stop.stop_requested()) return absl::CancelledError("the compensation was stopped");
+          LevelEntry& entry = *repaired_levels[set];
+          const torch::Tensor rounded = repaired.to(DtypeOf(format_));
+          entry.squared_error = SquaredError(problem, kept[set], rounded.to(torch::kFloat64));
+          if (!std::isfinite(entry.squared_error)) {
+            return absl::InvalidArgumentError(
+                absl::StrCat(entry.removed, " removed: a compensated weight does not fit ", Name(format_)));
+          }
+          entry.edits.push_back({layout.output_weight, EditKind::kReplacement, rounded});
+          return absl::OkStatus();
+        });
   }
 
   const Criterion& criterion_;
@@ -136,11 +146,15 @@ absl::StatusOr<LayerBank> BuildOrThrow(const LanguageModel& dense, const LayerSt
     ESPALIER_ASSIGN_OR_RETURN(const UnitLadder* unit_ladder, FindLadder(ladder, unit));
     const UnitLayout layout = LayoutOf(dense.config, ladder, kind);
     const int64_t group_size = layout.columns_per_part * layout.parts_per_group;
+    if (progress) progress("eliminate", columns_before, all_columns);
     const UnitProblem problem{weight.to(torch::kFloat64), moment_nn.to(torch::kFloat64), group_size, settings.damping};
     const auto report = [&](int64_t groups) {
       if (progress) progress("eliminate", columns_before + groups * group_size, all_columns);
     };
-    absl::StatusOr<UnitBank> built = builder.Build(*unit_ladder, layout, problem, report, stop);
+    const auto begin_solve = [&] {
+      if (progress) progress("compensate", columns_before, all_columns);
+    };
+    absl::StatusOr<UnitBank> built = builder.Build(*unit_ladder, layout, problem, report, begin_solve, stop);
     if (!built.ok()) return AboutUnit(unit, built.status());
     result = *std::move(built);
     columns_before += moment_nn.size(0);

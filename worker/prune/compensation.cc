@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/status_macros.h"
 
 namespace espalier {
 
@@ -21,6 +22,15 @@ absl::StatusOr<std::unique_ptr<Compensation>> MakeCompensation(const std::string
     known.push_back(entry.name);
   }
   return absl::InvalidArgumentError(absl::StrCat("unknown compensation '", name, "'; known: ", absl::StrJoin(known, ", ")));
+}
+
+absl::Status Compensation::RepairNested(const UnitProblem& problem, const PreparedProblem& prepared,
+                                        const std::vector<torch::Tensor>& kept, const torch::Tensor&, const Take& take) const {
+  for (size_t set = 0; set < kept.size(); ++set) {
+    ESPALIER_ASSIGN_OR_RETURN(const torch::Tensor repaired, Repair(problem, prepared, kept[set]));
+    ESPALIER_RETURN_IF_ERROR(take(set, repaired));
+  }
+  return absl::OkStatus();
 }
 
 double SquaredError(const UnitProblem& problem, const torch::Tensor& kept, const torch::Tensor& kept_weight) {

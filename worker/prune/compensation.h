@@ -2,6 +2,7 @@
 // compensation.cc.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,15 @@ class Compensation {
   // The weights [d_out, kept] of the kept columns (int64, ascending, on the problem's device), in double.
   virtual absl::StatusOr<torch::Tensor> Repair(const UnitProblem& problem, const PreparedProblem& prepared,
                                                const torch::Tensor& kept) const = 0;
+
+  // Is given each set's weights, in double; `set` counts from 0.
+  using Take = std::function<absl::Status(size_t set, const torch::Tensor& repaired)>;
+  // Repair for nested sets: set i keeps what the last `kept[i].numel()` of `column_order` (int64, all columns in the order
+  // in which they go) name, and each set is within the one before. Equal to Repair but for rounding on CUDA, where one
+  // factorisation may serve all sets; bitwise equal on CPU. Ends with the first status of `take` that is not OK.
+  virtual absl::Status RepairNested(const UnitProblem& problem, const PreparedProblem& prepared,
+                                    const std::vector<torch::Tensor>& kept, const torch::Tensor& column_order,
+                                    const Take& take) const;
 };
 
 struct CompensationEntry {

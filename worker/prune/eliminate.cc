@@ -11,9 +11,13 @@
 #include "worker/prune/eliminate.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstdio>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/strings.h"
+#include "worker/prune/removal_kernel.h"
 
 namespace espalier {
 namespace {
@@ -47,8 +51,7 @@ class GroupElimination {
   torch::Tensor Step() {
     const torch::Tensor inverse_SS = Blocks(inverse_), gram_SS = Blocks(gram_);
     const torch::Tensor factors = std::get<0>(at::linalg_cholesky_ex(inverse_SS));
-    const torch::Tensor scores =
-        at::cholesky_solve(gram_SS, factors).diagonal(0, 1, 2).sum(1).clamp_min_(0);
+    const torch::Tensor scores = Scores(factors, gram_SS).clamp_min_(0);
     const torch::Tensor position = Lowest(scores);
     const torch::Tensor id = ids_.index_select(0, position);
     if (alive_ > 1) {
@@ -62,6 +65,14 @@ class GroupElimination {
  private:
   torch::Tensor Blocks(const torch::Tensor& matrix) const {
     return matrix.view({alive_, group_size_, alive_, group_size_}).diagonal(0, 0, 2).permute({2, 0, 1}).contiguous();
+  }
+  // tr(M_SS^-1 C_SS) of every group, M_SS = L L^T. On CUDA with X = L^-1 as the sum over X C_SS X^T's diagonal: batched
+  // products, where a Cholesky solve would go group by group.
+  static torch::Tensor Scores(const torch::Tensor& factors, const torch::Tensor& gram_SS) {
+    if (!factors.is_cuda()) return at::cholesky_solve(gram_SS, factors).diagonal(0, 1, 2).sum(1);
+    const torch::Tensor one = torch::eye(factors.size(1), factors.options()).expand_as(factors);
+    const torch::Tensor inverse_factors = at::linalg_solve_triangular(factors, one, /*upper=*/false);
+    return inverse_factors.bmm(gram_SS).mul_(inverse_factors).sum({1, 2});
   }
   torch::Tensor RowsOf(const torch::Tensor& matrix, const torch::Tensor& position) const {
     return matrix.view({alive_, group_size_, -1}).index_select(0, position)[0];
@@ -93,15 +104,24 @@ class GroupElimination {
   torch::Tensor ids_;
 };
 
+// Says once in a process why removals are not fused.
+void SayWhyNotFused(const absl::Status& status) {
+  static std::atomic<bool> said = false;
+  if (said.exchange(true)) return;
+  std::fprintf(stderr, "espalier worker: level banks take longer, since removals are not one kernel: %s\n",
+               ToString(status.message()).c_str());
+}
+
 // Removes single columns, updates put off by blocks.
 class ColumnElimination {
  public:
-  ColumnElimination(const torch::Tensor& inverse_nn, const torch::Tensor& gram_nn, int64_t block_columns)
-      : block_columns_(block_columns), alive_(inverse_nn.size(0)) {
+  // `kernel` takes a block's steps where it is not null.
+  ColumnElimination(const torch::Tensor& inverse_nn, const torch::Tensor& gram_nn, int64_t block_columns, const RemovalKernel* kernel)
+      : kernel_(kernel), block_columns_(block_columns), alive_(inverse_nn.size(0)) {
     base_ = torch::stack({inverse_nn, gram_nn}, 1);
     diagonals_ = torch::stack({inverse_nn.diagonal(), gram_nn.diagonal()});
     ids_ = torch::arange(alive_, base_.options().dtype(torch::kInt64));
-    late_ = torch::empty({2, block_columns_, alive_}, base_.options());
+    MakeLate();
   }
 
   int64_t alive() const { return alive_; }
@@ -109,13 +129,30 @@ class ColumnElimination {
   // Removes the next block's columns and writes their ids to the front of `order`; returns how many.
   int64_t RunBlock(torch::Tensor order) {
     const int64_t steps = std::min(block_columns_, alive_);
-    for (int64_t step = 0; step < steps; ++step) Step(step, order.narrow(0, step, 1));
+    if (!RunFused(order, steps)) {
+      for (int64_t step = 0; step < steps; ++step) Step(step, order.narrow(0, step, 1));
+    }
     alive_ -= steps;
     if (alive_ > 0) Settle(steps);
     return steps;
   }
 
  private:
+  void MakeLate() {
+    const int64_t parts = kernel_ == nullptr ? 2 : 3;
+    late_ = torch::empty({parts, block_columns_, base_.size(0)}, base_.options());
+  }
+
+  bool RunFused(const torch::Tensor& order, int64_t steps) {
+    if (kernel_ == nullptr) return false;
+    const absl::Status status = kernel_->Run({base_, late_, diagonals_, ids_, order, alive_}, steps);
+    if (status.ok()) return true;
+    SayWhyNotFused(status);
+    kernel_ = nullptr;
+    MakeLate();
+    return false;
+  }
+
   void Step(int64_t step, torch::Tensor id) {
     torch::Tensor inverse_diagonal = diagonals_[0], gram_diagonal = diagonals_[1];
     const torch::Tensor position = Lowest((gram_diagonal / inverse_diagonal).clamp_min_(0));
@@ -155,23 +192,46 @@ class ColumnElimination {
   void Settle(int64_t steps) {
     const torch::Tensor u = late_[0].narrow(0, 0, steps), v = late_[1].narrow(0, 0, steps);
     base_.select(1, 0).addmm_(u.t(), u, 1, -1);
-    base_.select(1, 1).addmm_(u.t(), v, 1, -1).addmm_(v.t(), u, 1, -1);
+    if (late_.size(0) == 3 && steps == block_columns_) {  // U^T V + V^T U as one product: C is read and written once
+      const torch::Tensor rows = late_.flatten(0, 1);
+      base_.select(1, 1).addmm_(rows.narrow(0, 0, 2 * steps).t(), rows.narrow(0, steps, 2 * steps), 1, -1);
+    } else {
+      base_.select(1, 1).addmm_(u.t(), v, 1, -1).addmm_(v.t(), u, 1, -1);
+    }
     if (alive_ * 8 > base_.size(0) * 7) return;
     const torch::Tensor gone = diagonals_[1].isinf().to(torch::kUInt8);
     const torch::Tensor keep = AlivePositions(gone, alive_);
     base_ = base_.index_select(0, keep).index_select(2, keep);
     diagonals_ = diagonals_.index_select(1, keep);
     ids_ = ids_.index_select(0, keep);
-    late_ = torch::empty({2, block_columns_, alive_}, base_.options());
+    MakeLate();
   }
 
+  const RemovalKernel* kernel_;
   int64_t block_columns_;
   int64_t alive_;            // columns not yet removed
   torch::Tensor base_;       // [columns, 2, columns]: rows of M and C as of the last block's end
   torch::Tensor diagonals_;  // [2, columns]: of M and C, current
   torch::Tensor ids_;        // [columns]: dense index of each column of base_
-  torch::Tensor late_;       // [2, block, columns]: u and v of the block's steps so far
+  torch::Tensor late_;       // [2 or 3, block, columns]: u, v (and u again) of the block's steps so far
 };
+
+// The kernel for these columns, and how many removals it takes at once; null where there is none.
+const RemovalKernel* FindKernel(const torch::Tensor& inverse_nn, const EliminateOptions& options, int64_t& block_columns) {
+  if (!inverse_nn.is_cuda() || !options.fused_removals) return nullptr;
+  const absl::StatusOr<const RemovalKernel*> kernel = RemovalKernel::For(inverse_nn.device());
+  if (!kernel.ok()) {
+    SayWhyNotFused(kernel.status());
+    return nullptr;
+  }
+  const int64_t fitting = (*kernel)->BlockColumns(inverse_nn.size(0), block_columns);
+  if (fitting == 0) {
+    SayWhyNotFused(absl::UnavailableError(absl::StrCat(inverse_nn.size(0), " columns do not fit the device's shared memory")));
+    return nullptr;
+  }
+  block_columns = fitting;
+  return *kernel;
+}
 
 std::vector<int> ToHost(const torch::Tensor& order) {
   const torch::Tensor host = order.to(torch::kCPU, torch::kInt32).contiguous();
@@ -202,8 +262,9 @@ absl::StatusOr<std::vector<int>> EliminateGreedily(const PreparedProblem& prepar
     }
     return ToHost(order);
   }
-  const int64_t block = options.block_columns > 0 ? options.block_columns : (order.is_cuda() ? 128 : 64);
-  ColumnElimination elimination(inverse_nn, gram_nn, block);
+  int64_t block = options.block_columns > 0 ? options.block_columns : (order.is_cuda() ? 128 : 64);
+  const RemovalKernel* const kernel = FindKernel(inverse_nn, options, block);
+  ColumnElimination elimination(inverse_nn, gram_nn, block, kernel);
   inverse_nn.reset();
   gram_nn.reset();
   for (int64_t gone = 0; gone < num_groups;) {

@@ -18,6 +18,9 @@ struct EliminateOptions {
   // Single columns: removals whose updates of the two n x n matrices are put off and made as one product. 0: 64 on CPU,
   // 128 on CUDA; 1: every removal updates everything at once. The order is the same but for rounding (1e-12).
   int64_t block_columns = 0;
+  // Single columns on CUDA: a block's removals as one kernel (removal_kernel.h) where the device can have it, which is
+  // said once on the standard error when it cannot; false: an operator after the other, as on CPU.
+  bool fused_removals = true;
 };
 
 // All groups of the prepared problem in the order in which they go. Ties (1e-9 relative) go to the lowest index. Work:

@@ -59,13 +59,13 @@ int main(int argc, char** argv) {
   CLI::App app("What Espalier's parts cost on this machine");
   app.require_subcommand(1);
   Options options;
-  bool check = false;
+  bool check_bank = false;
   std::map<std::string, std::function<absl::Status(const Options&)>> run = {
       {"check", espalier::bench::BenchCheck},
       {"train", espalier::bench::BenchTrain},
       {"assemble", espalier::bench::BenchAssemble},
       {"score", espalier::bench::BenchScore},
-      {"bank", [&](const Options& o) { return check ? espalier::bench::CheckBank(o) : espalier::bench::BenchBank(o); }},
+      {"bank", [&](const Options& o) { return check_bank ? espalier::bench::CheckBank(o) : espalier::bench::BenchBank(o); }},
       {"generation", espalier::bench::BenchGeneration}};
   CLI::App* train = app.add_subcommand("train", "The training loop alone, beside the device's matrix peak");
   AddTrainFlags(*train, options);
@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
       app.add_subcommand("generation", "Generations of the DARWINLM schedule through the engine, by phase");
   AddGenerationFlags(*generation, options);
   assemble->add_option("--levels", options.levels, "Levels of each unit")->check(CLI::Range(2, 64));
-  bank->add_flag("--check", check, "Instead: random units against the CPU's results, and what their parts take");
+  bank->add_flag("--check", check_bank, "Instead: random units against the CPU's results, and what their parts take");
   for (CLI::App* command : {bank, generation}) AddEngineFlags(*command, options);
   for (CLI::App* command : {check, train, assemble, score, bank, generation}) AddCommonFlags(*command, options);
   CLI11_PARSE(app, argc, argv);

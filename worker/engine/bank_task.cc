@@ -8,6 +8,7 @@
 #include "worker/engine/tasks.h"
 #include "worker/model/device_runtime.h"
 #include "worker/prune/bank.h"
+#include "worker/prune/bank_pieces.h"
 #include "worker/prune/removal_kernel.h"
 
 namespace espalier {
@@ -55,10 +56,10 @@ absl::StatusOr<BankLayerOutcome> RunBankLayer(TaskRun& run, const BankLayerTask&
   ESPALIER_ASSIGN_OR_RETURN(const LayerBank bank, BuildLayerBank(*run.dense, statistics, run.context.ladder, settings,
                                                                  progress, run.progress.stop()));
   run.progress.Begin("store", 0);
-  const std::string bytes = SerializeLayerBank(bank);
+  const LayerBankPieces file(bank);
   BankLayerOutcome outcome;
-  ESPALIER_ASSIGN_OR_RETURN(outcome.artifact_digest, run.parts.artifacts->Put(bytes));
-  outcome.artifact_bytes = static_cast<int64_t>(bytes.size());
+  ESPALIER_ASSIGN_OR_RETURN(outcome.artifact_digest, run.parts.artifacts->PutPieces(file.pieces()));
+  outcome.artifact_bytes = file.bytes();
   outcome.head_order = bank.attention.order;
   outcome.attention_errors = Errors(bank.attention);
   outcome.ffn_errors = Errors(bank.ffn);

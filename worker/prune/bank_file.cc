@@ -15,6 +15,7 @@
 #include "common/domain/bank_key.h"
 #include "worker/model/device_runtime.h"
 #include "worker/prune/bank.h"
+#include "worker/prune/bank_pieces.h"
 #include "worker/prune/layer_tensors.h"
 
 namespace espalier {
@@ -74,16 +75,23 @@ class FileWriter {
     }
   }
 
-  std::string Finish(const Metadata& metadata) const { return checkpoint::SerializeSafetensors(tensors_, metadata); }
+  const std::vector<checkpoint::TensorToWrite>& tensors() const { return tensors_; }
+  const std::vector<torch::Tensor>& hosts() const { return hosts_; }
 
  private:
+  static torch::Tensor OnHost(const torch::Tensor& value) {
+    if (!value.is_cuda()) return value.contiguous();
+    torch::Tensor host = torch::empty(value.sizes(), value.options().device(torch::kCPU).pinned_memory(true));
+    return host.copy_(value);
+  }
+
   void AddTensor(const std::string& name, Dtype dtype, const torch::Tensor& value) {
-    hosts_.push_back(value.to(torch::kCPU).contiguous());
+    hosts_.push_back(OnHost(value));
     tensors_.push_back({name, dtype, hosts_.back().sizes().vec(), BytesOf(hosts_.back())});
   }
 
   TensorFormat format_;
-  std::vector<torch::Tensor> hosts_;  // own the bytes until Finish
+  std::vector<torch::Tensor> hosts_;  // own the tensors' bytes
   std::vector<checkpoint::TensorToWrite> tensors_;
 };
 
@@ -284,11 +292,28 @@ absl::StatusOr<LayerBank> ParseOrThrow(std::string_view bytes, const std::string
 
 }  // namespace
 
-std::string SerializeLayerBank(const LayerBank& bank) {
+LayerBankPieces::LayerBankPieces(const LayerBank& bank) {
   FileWriter writer(bank.number_format);
   writer.Add(bank.attention);
   writer.Add(bank.ffn);
-  return writer.Finish(MetadataOf(bank));
+  header_ = checkpoint::SafetensorsHeader(writer.tensors(), MetadataOf(bank));
+  hosts_ = writer.hosts();
+  pieces_.push_back(header_);
+  for (const checkpoint::TensorToWrite& tensor : writer.tensors()) pieces_.push_back(tensor.bytes);
+}
+
+int64_t LayerBankPieces::bytes() const {
+  size_t bytes = 0;
+  for (const std::string_view piece : pieces_) bytes += piece.size();
+  return static_cast<int64_t>(bytes);
+}
+
+std::string SerializeLayerBank(const LayerBank& bank) {
+  const LayerBankPieces file(bank);
+  std::string bytes;
+  bytes.reserve(static_cast<size_t>(file.bytes()));
+  for (const std::string_view piece : file.pieces()) bytes.append(piece);
+  return bytes;
 }
 
 absl::StatusOr<LayerBank> ParseLayerBank(std::string_view bytes, const std::string& name, const ModelConfig& dense, const Ladder& ladder,

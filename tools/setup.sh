@@ -29,6 +29,11 @@ install_packages() {
     fi
   fi
   echo "setup: installing packages: $missing"
+  # The tests start PostgreSQL servers of their own; the package must not make and start one beside them.
+  case " $missing" in *" postgresql-15 "*)
+    printf 'create_main_cluster = false\n' | "${as_root[@]}" sh -c \
+      'mkdir -p /etc/postgresql-common && cd /etc/postgresql-common && { [ -e createcluster.conf ] || cat > createcluster.conf; }' ;;
+  esac
   "${as_root[@]}" apt-get update -qq
   # shellcheck disable=SC2086
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing > /dev/null

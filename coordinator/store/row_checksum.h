@@ -1,4 +1,4 @@
-// Text form of stored bytes, and a checksum over a row's fields.
+// Text form of stored bytes and foreign texts, and checksums over a row's fields.
 #pragma once
 
 #include <initializer_list>
@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "coordinator/store/job_store.h"
 
 namespace espalier {
 
@@ -14,5 +15,10 @@ absl::StatusOr<std::string> DecodeBytes(const std::string& text);  // kDataLoss
 
 // 16 hexadecimal digits over the fields and their lengths.
 std::string RowChecksum(std::initializer_list<std::string_view> fields);
+
+std::string AttemptChecksum(const AttemptRecord& attempt);
+
+// Messages of workers and files' names may hold any bytes; databases take UTF-8 without zeros. Others become '?'.
+std::string CleanText(std::string_view text);
 
 }  // namespace espalier

@@ -20,6 +20,9 @@ std::string BankChecksum(const BankLayerRecord& bank) {
       {bank.key, std::to_string(bank.layer), std::to_string(bank.revision), bank.artifact, bank.outcome});
 }
 
+// Without the epoch.
+LeaseToken TokenOf(const EventRecord& event) { return {0, event.job_id, event.task_id, event.attempt}; }
+
 }  // namespace
 
 absl::Status SociJobStore::CheckCommit(const EventRecord& event) {
@@ -35,11 +38,8 @@ absl::Status SociJobStore::CheckCommit(const EventRecord& event) {
         absl::StrCat(event.job_id, "/", event.task_id, " was committed as event ", sequence));
   }
   if (event.kind != EventKind::kOutcome || event.attempt == 0) return absl::OkStatus();
-  *session_ << "SELECT COUNT(*) FROM attempts WHERE job_id = :job AND task_id = :task AND attempt = :attempt AND"
-               " input_digest = :digest",
-      soci::use(event.job_id, "job"), soci::use(event.task_id, "task"), soci::use(event.attempt, "attempt"),
-      soci::use(event.input_digest, "digest"), soci::into(count);
-  if (count > 0) return absl::OkStatus();
+  ESPALIER_ASSIGN_OR_RETURN(const std::optional<AttemptRecord> attempt, ReadAttempt(TokenOf(event)));
+  if (attempt.has_value() && attempt->input_digest == event.input_digest) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(event.job_id, "/", event.task_id, " attempt ", event.attempt,
                                                     " was never granted with input ", event.input_digest));
 }
@@ -62,20 +62,17 @@ void SociJobStore::InsertEvent(const EventRecord& event) {
 
 absl::StatusOr<int64_t> SociJobStore::Commit(const EventRecord& event, const std::optional<BankLayerRecord>& bank) {
   EventRecord stored = event;
+  stored.reason = CleanText(event.reason);
   const absl::Status status = InTransaction("committing an event", [&]() -> absl::Status {
     ESPALIER_RETURN_IF_ERROR(CheckCommit(event));
-    *session_ << "UPDATE meta SET number = number + 1 WHERE name = 'sequence'";
-    long long sequence = 0;
-    *session_ << "SELECT number FROM meta WHERE name = 'sequence'", soci::into(sequence);
-    stored.sequence = sequence;
+    stored.sequence = TakeNext(*session_, "sequence");
     InsertEvent(stored);
     *session_ << "UPDATE jobs SET elapsed_seconds = :elapsed WHERE job_id = :job",
         soci::use(event.elapsed_seconds, "elapsed"), soci::use(event.job_id, "job");
     if (event.kind == EventKind::kOutcome && event.attempt > 0) {
-      const int ended = static_cast<int>(AttemptEnd::kCommitted);
-      *session_ << "UPDATE attempts SET ended = :ended WHERE job_id = :job AND task_id = :task AND attempt = :attempt",
-          soci::use(ended, "ended"), soci::use(event.job_id, "job"), soci::use(event.task_id, "task"),
-          soci::use(event.attempt, "attempt");
+      ESPALIER_ASSIGN_OR_RETURN(std::optional<AttemptRecord> attempt, ReadAttempt(TokenOf(event)));
+      attempt->end = AttemptEnd::kCommitted;
+      WriteAttemptEnd(*attempt);
     }
     if (bank.has_value()) EnterBankLayer(*bank);
     return absl::OkStatus();
@@ -105,6 +102,7 @@ void SociJobStore::EnterBankLayer(const BankLayerRecord& bank) {
 absl::StatusOr<std::vector<EventRecord>> SociJobStore::LoadEvents(const std::string& job_id, int64_t after_sequence) {
   std::vector<EventRecord> events;
   const absl::Status status = Reading("loading events", [&]() -> absl::Status {
+    events.clear();
     const long long after = after_sequence;
     const soci::rowset<soci::row> rows =
         (session_->prepare << "SELECT sequence, kind, task_id, attempt, input_digest, payload, reason, artifact,"

@@ -9,14 +9,6 @@
 namespace espalier {
 namespace {
 
-// Takes the next number of a counter in `meta`.
-int64_t TakeNext(soci::session& session, const std::string& counter) {
-  session << "UPDATE meta SET number = number + 1 WHERE name = :name", soci::use(counter, "name");
-  long long number = 0;
-  session << "SELECT number FROM meta WHERE name = :name", soci::use(counter, "name"), soci::into(number);
-  return number;
-}
-
 bool Exists(soci::session& session, const std::string& query, const std::string& a, const std::string& b) {
   int count = 0;
   session << query, soci::use(a, "a"), soci::use(b, "b"), soci::into(count);
@@ -30,52 +22,107 @@ std::string JobChecksum(const JobRecord& job) {
 
 }  // namespace
 
-absl::Status SociJobStore::RaiseEpoch(soci::session& session, const ErrorTranslator& translate, int64_t* epoch) {
+int64_t TakeNext(soci::session& session, const std::string& counter) {
+  session << "UPDATE meta SET number = number + 1 WHERE name = :name", soci::use(counter, "name");
+  long long number = 0;
+  session << "SELECT number FROM meta WHERE name = :name", soci::use(counter, "name"), soci::into(number);
+  return number;
+}
+
+absl::Status SociJobStore::RaiseEpoch(soci::session& session, const SqlDialect& dialect, int64_t* epoch) {
   try {
     soci::transaction transaction(session);
     *epoch = TakeNext(session, "epoch");
     transaction.commit();
     return absl::OkStatus();
   } catch (const soci::soci_error& error) {
-    return translate(error, "raising the epoch");
+    return dialect.translate(error, "raising the epoch");
   }
 }
 
-SociJobStore::SociJobStore(std::unique_ptr<soci::session> session, ErrorTranslator translate, int64_t epoch)
-    : session_(std::move(session)), translate_(std::move(translate)), epoch_(epoch) {}
+SociJobStore::SociJobStore(std::unique_ptr<soci::session> session, SqlDialect dialect, int64_t epoch)
+    : session_(std::move(session)), dialect_(std::move(dialect)), epoch_(epoch) {}
 
 absl::Status SociJobStore::CheckEpoch() {
   long long newest = 0;
-  *session_ << "SELECT number FROM meta WHERE name = 'epoch'", soci::into(newest);
+  *session_ << dialect_.epoch_query, soci::into(newest);
   if (newest == epoch_) return absl::OkStatus();
   return absl::AbortedError(absl::StrCat("another coordinator has taken over: epoch ", newest, " is newer than ", epoch_));
 }
 
-absl::Status SociJobStore::InTransaction(const char* what, const std::function<absl::Status()>& body) {
-  ESPALIER_RETURN_IF_ERROR(health_);
+absl::Status SociJobStore::TryTransaction(const char* what, const std::function<absl::Status()>& body,
+                                          bool* is_committing) {
   try {
     soci::transaction transaction(*session_);
     ESPALIER_RETURN_IF_ERROR(CheckEpoch());
     ESPALIER_RETURN_IF_ERROR(body());
+    if (dialect_.reconnect != nullptr) last_write_ = TakeNext(*session_, "writes") - 1;
+    *is_committing = true;
     transaction.commit();
     return absl::OkStatus();
   } catch (const soci::soci_error& error) {
-    absl::Status status = translate_(error, what);
-    // A full disk passes; after a failed sync or damage nothing that this process believes can be trusted.
-    if (status.code() == absl::StatusCode::kDataLoss || status.code() == absl::StatusCode::kInternal) health_ = status;
-    return status;
+    return dialect_.translate(error, what);
+  }
+}
+
+// Whether transaction number `write` of this epoch is in the database. Waits until the server is through with it.
+absl::StatusOr<bool> SociJobStore::IsDone(int64_t write) {
+  try {
+    soci::transaction transaction(*session_);
+    ESPALIER_RETURN_IF_ERROR(CheckEpoch());
+    long long newest = 0;
+    *session_ << "SELECT number FROM meta WHERE name = 'writes' FOR UPDATE", soci::into(newest);
+    return newest >= write;
+  } catch (const soci::soci_error& error) {
+    return dialect_.translate(error, "looking up a transaction");
+  }
+}
+
+absl::Status SociJobStore::InTransaction(const char* what, const std::function<absl::Status()>& body) {
+  const std::lock_guard lock(use_);
+  ESPALIER_RETURN_IF_ERROR(health_);
+  bool is_committing = false;
+  absl::Status status = TryTransaction(what, body, &is_committing);
+  if (absl::IsUnavailable(status) && dialect_.reconnect != nullptr) {
+    const absl::Status connected = dialect_.reconnect(*session_);
+    if (!connected.ok()) return NoteHealth(connected);
+    if (is_committing) {
+      const absl::StatusOr<bool> is_done = IsDone(last_write_ + 1);
+      if (!is_done.ok()) return NoteHealth(is_done.status());
+      if (*is_done) return absl::OkStatus();
+    }
+    status = TryTransaction(what, body, &is_committing);
+  }
+  return NoteHealth(status);
+}
+
+// A full disk passes; after a failed sync, damage or a database that stays away nothing that this process believes can be
+// trusted.
+absl::Status SociJobStore::NoteHealth(const absl::Status& status) {
+  if (absl::IsDataLoss(status) || absl::IsInternal(status) || absl::IsUnavailable(status)) health_ = status;
+  return status;
+}
+
+absl::Status SociJobStore::TryReading(const char* what, const std::function<absl::Status()>& body) {
+  try {
+    return body();
+  } catch (const soci::soci_error& error) {
+    return dialect_.translate(error, what);
   }
 }
 
 absl::Status SociJobStore::Reading(const char* what, const std::function<absl::Status()>& body) {
-  try {
-    return body();
-  } catch (const soci::soci_error& error) {
-    return translate_(error, what);
-  }
+  const std::lock_guard lock(use_);
+  const absl::Status status = TryReading(what, body);
+  if (!absl::IsUnavailable(status) || dialect_.reconnect == nullptr) return status;
+  ESPALIER_RETURN_IF_ERROR(dialect_.reconnect(*session_));
+  return TryReading(what, body);
 }
 
 absl::Status SociJobStore::InsertJob(const JobRecord& job) {
+  if (CleanText(job.request_id) != job.request_id) {
+    return absl::InvalidArgumentError("request_id: holds a zero or bytes that are no UTF-8");
+  }
   return InTransaction("storing a job", [&]() -> absl::Status {
     if (Exists(*session_, "SELECT COUNT(*) FROM jobs WHERE job_id = :a AND job_id = :b", job.job_id, job.job_id)) {
       return absl::AlreadyExistsError(absl::StrCat("job id '", job.job_id, "' is taken"));
@@ -149,9 +196,9 @@ absl::Status SociJobStore::UpdateJob(const std::string& job_id, const JobUpdate&
   return InTransaction("updating a job", [&]() -> absl::Status {
     ESPALIER_ASSIGN_OR_RETURN(JobRecord job, ReadJob(job_id));
     if (update.state.has_value()) job.state = *update.state;
-    if (update.failure.has_value()) job.failure = *update.failure;
+    if (update.failure.has_value()) job.failure = CleanText(*update.failure);
     if (update.elapsed_seconds.has_value()) job.elapsed_seconds = *update.elapsed_seconds;
-    if (update.numerics_class.has_value()) job.numerics_class = *update.numerics_class;
+    if (update.numerics_class.has_value()) job.numerics_class = CleanText(*update.numerics_class);
     if (update.result_artifact.has_value()) job.result_artifact = *update.result_artifact;
     WriteJob(job, false);
     return absl::OkStatus();
@@ -170,6 +217,7 @@ absl::Status SociJobStore::DeleteJob(const std::string& job_id) {
 absl::StatusOr<std::vector<JobRecord>> SociJobStore::LoadJobs() {
   std::vector<JobRecord> jobs;
   const absl::Status status = Reading("loading jobs", [&]() -> absl::Status {
+    jobs.clear();
     std::vector<std::string> ids;
     const soci::rowset<std::string> rows = (session_->prepare << "SELECT job_id FROM jobs ORDER BY position");
     for (const std::string& id : rows) ids.push_back(id);
@@ -181,68 +229,6 @@ absl::StatusOr<std::vector<JobRecord>> SociJobStore::LoadJobs() {
   });
   if (!status.ok()) return status;
   return jobs;
-}
-
-absl::Status SociJobStore::InsertAttempts(const std::vector<AttemptRecord>& attempts) {
-  return InTransaction("storing leases", [&]() -> absl::Status {
-    for (const AttemptRecord& attempt : attempts) {
-      int count = 0;
-      *session_ << "SELECT COUNT(*) FROM attempts WHERE job_id = :job AND task_id = :task AND attempt = :attempt",
-          soci::use(attempt.token.job_id, "job"), soci::use(attempt.token.task_id, "task"),
-          soci::use(attempt.token.attempt, "attempt"), soci::into(count);
-      if (count > 0) return absl::AlreadyExistsError(absl::StrCat(ToText(attempt.token), " was granted before"));
-      const long long position = TakeNext(*session_, "sequence");
-      const long long epoch = attempt.token.epoch;
-      const int ended = static_cast<int>(attempt.end);
-      *session_ << "INSERT INTO attempts (job_id, task_id, attempt, position, epoch, worker_id, input_digest, ended, reason)"
-                   " VALUES (:job, :task, :attempt, :position, :epoch, :worker, :digest, :ended, :reason)",
-          soci::use(attempt.token.job_id, "job"), soci::use(attempt.token.task_id, "task"),
-          soci::use(attempt.token.attempt, "attempt"), soci::use(position, "position"), soci::use(epoch, "epoch"),
-          soci::use(attempt.worker_id, "worker"), soci::use(attempt.input_digest, "digest"), soci::use(ended, "ended"),
-          soci::use(attempt.reason, "reason");
-    }
-    return absl::OkStatus();
-  });
-}
-
-absl::Status SociJobStore::EndAttempt(const LeaseToken& token, AttemptEnd end, const std::string& reason) {
-  return InTransaction("ending a lease", [&]() -> absl::Status {
-    const long long epoch = token.epoch;
-    int ended = 0;
-    *session_ << "SELECT ended FROM attempts WHERE job_id = :job AND task_id = :task AND attempt = :attempt AND"
-                 " epoch = :epoch",
-        soci::use(token.job_id, "job"), soci::use(token.task_id, "task"), soci::use(token.attempt, "attempt"),
-        soci::use(epoch, "epoch"), soci::into(ended);
-    if (!session_->got_data()) return absl::NotFoundError(absl::StrCat(ToText(token), " was never granted"));
-    if (ended != static_cast<int>(AttemptEnd::kOpen)) return absl::OkStatus();
-    const int value = static_cast<int>(end);
-    *session_ << "UPDATE attempts SET ended = :ended, reason = :reason WHERE job_id = :job AND task_id = :task AND"
-                 " attempt = :attempt",
-        soci::use(value, "ended"), soci::use(reason, "reason"), soci::use(token.job_id, "job"),
-        soci::use(token.task_id, "task"), soci::use(token.attempt, "attempt");
-    return absl::OkStatus();
-  });
-}
-
-absl::StatusOr<std::vector<AttemptRecord>> SociJobStore::LoadAttempts(const std::string& job_id) {
-  std::vector<AttemptRecord> attempts;
-  const absl::Status status = Reading("loading leases", [&]() -> absl::Status {
-    const soci::rowset<soci::row> rows =
-        (session_->prepare << "SELECT task_id, attempt, epoch, worker_id, input_digest, ended, reason FROM attempts"
-                              " WHERE job_id = :job ORDER BY position",
-         soci::use(job_id, "job"));
-    for (const soci::row& row : rows) {
-      AttemptRecord& attempt = attempts.emplace_back();
-      attempt.token = {row.get<long long>(2), job_id, row.get<std::string>(0), row.get<int>(1)};
-      attempt.worker_id = row.get<std::string>(3);
-      attempt.input_digest = row.get<std::string>(4);
-      attempt.end = static_cast<AttemptEnd>(row.get<int>(5));
-      attempt.reason = row.get<std::string>(6);
-    }
-    return absl::OkStatus();
-  });
-  if (!status.ok()) return status;
-  return attempts;
 }
 
 }  // namespace espalier

@@ -1,10 +1,11 @@
-// JobStore in SQL through SOCI: what all databases share. A subclass or factory opens the session and makes the schema.
+// JobStore in SQL through SOCI: what all databases share. A factory of each opens the session and makes the schema.
 #pragma once
 
 #include <soci/soci.h>
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -12,20 +13,24 @@
 
 namespace espalier {
 
-// The statements that make schema version 1; plain SQL that SQLite and PostgreSQL both take.
-extern const char* const kSchemaStatements[];
-extern const int kNumSchemaStatements;
-inline constexpr int kSchemaVersion = 1;
+// Where databases differ.
+struct SqlDialect {
+  // What an exception of the database means. kUnavailable: the connection is gone or the transaction was thrown out, and
+  // trying again may help.
+  std::function<absl::Status(const soci::soci_error&, const std::string& what)> translate;
+  // Reads the epoch; where other programs may write, keeps it from rising until the transaction ends.
+  std::string epoch_query = "SELECT number FROM meta WHERE name = 'epoch'";
+  // Set: makes the session anew after its connection was lost. Transactions are then counted in meta, so that a commit
+  // whose answer was lost can be looked up.
+  std::function<absl::Status(soci::session&)> reconnect;
+};
 
 class SociJobStore : public JobStore {
  public:
-  // What an exception of the database means.
-  using ErrorTranslator = std::function<absl::Status(const soci::soci_error&, const std::string& what)>;
-
   // The schema is there; raises the epoch.
-  static absl::Status RaiseEpoch(soci::session& session, const ErrorTranslator& translate, int64_t* epoch);
+  static absl::Status RaiseEpoch(soci::session& session, const SqlDialect& dialect, int64_t* epoch);
 
-  SociJobStore(std::unique_ptr<soci::session> session, ErrorTranslator translate, int64_t epoch);
+  SociJobStore(std::unique_ptr<soci::session> session, SqlDialect dialect, int64_t epoch);
 
   int64_t epoch() const override { return epoch_; }
   absl::Status InsertJob(const JobRecord& job) override;
@@ -41,22 +46,44 @@ class SociJobStore : public JobStore {
   absl::Status LoseBankLayers(const std::string& artifact) override;
   absl::Status Health() const override { return health_; }
 
+ protected:
+  soci::session& session() { return *session_; }
+  const SqlDialect& dialect() const { return dialect_; }
+  std::mutex& use() { return use_; }  // held while the session is used: a copy is made beside the coordinator's lock
+
  private:
-  // Runs `body` in a transaction that has checked the epoch; rolls back when it fails.
+  // Runs `body` in a transaction that has checked the epoch; rolls back when it fails. A connection that is lost
+  // meanwhile is made anew and the transaction done once more, unless it turns out to be done.
   absl::Status InTransaction(const char* what, const std::function<absl::Status()>& body);
-  // Runs a read, translating exceptions.
+  absl::Status TryTransaction(const char* what, const std::function<absl::Status()>& body, bool* is_committing);
+  absl::StatusOr<bool> IsDone(int64_t write);
+  // Runs a read, translating exceptions; once more after a lost connection.
   absl::Status Reading(const char* what, const std::function<absl::Status()>& body);
+  absl::Status TryReading(const char* what, const std::function<absl::Status()>& body);
   absl::Status CheckEpoch();
+  absl::Status NoteHealth(const absl::Status& status);
+
+  // soci_event_store.cc
   absl::Status CheckCommit(const EventRecord& event);
   void InsertEvent(const EventRecord& event);
   void EnterBankLayer(const BankLayerRecord& bank);
+  // soci_attempt_store.cc
+  absl::Status InsertAttempt(const AttemptRecord& attempt);
+  absl::StatusOr<std::optional<AttemptRecord>> ReadAttempt(const LeaseToken& token);  // whatever its epoch
+  void WriteAttemptEnd(const AttemptRecord& attempt);
+
   absl::StatusOr<JobRecord> ReadJob(const std::string& job_id);
   void WriteJob(const JobRecord& job, bool is_new);
 
+  std::mutex use_;
   std::unique_ptr<soci::session> session_;
-  ErrorTranslator translate_;
+  SqlDialect dialect_;
   int64_t epoch_;
+  int64_t last_write_ = 0;  // meta's counter in the transaction before this one
   absl::Status health_;
 };
+
+// Takes the next number of a counter in `meta`.
+int64_t TakeNext(soci::session& session, const std::string& counter);
 
 }  // namespace espalier

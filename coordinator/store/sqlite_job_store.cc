@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <filesystem>
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -14,13 +14,12 @@
 #include "common/base/files.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "coordinator/store/backup_source.h"
+#include "coordinator/store/schema.h"
 #include "coordinator/store/soci_job_store.h"
 
 namespace espalier {
 namespace {
-
-// "esp1" in the header of the file: what tells our databases from others.
-constexpr int kApplicationId = 0x65737031;
 
 // Held while the store is open; the system drops it with the process, however it ends.
 class LockFile {
@@ -44,11 +43,29 @@ class LockFile {
   int fd_;
 };
 
-class SqliteJobStore final : public SociJobStore {
+class SqliteJobStore final : public SociJobStore, public BackupSource {
  public:
-  SqliteJobStore(std::unique_ptr<LockFile> lock, std::unique_ptr<soci::session> session, ErrorTranslator translate,
+  SqliteJobStore(std::unique_ptr<LockFile> lock, std::unique_ptr<soci::session> session, SqlDialect dialect,
                  int64_t epoch)
-      : SociJobStore(std::move(session), std::move(translate), epoch), lock_(std::move(lock)) {}
+      : SociJobStore(std::move(session), std::move(dialect), epoch), lock_(std::move(lock)) {}
+
+  // By the one connection: what is committed is in it and nothing else.
+  absl::Status Backup(const std::string& path) override {
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EEXIST) return absl::AlreadyExistsError(absl::StrCat("'", path, "' exists"));
+    if (fd < 0) return ErrnoStatus("cannot make", path);
+    absl::Status status;
+    const std::lock_guard lock(use());
+    try {
+      session() << "VACUUM INTO :path", soci::use(path, "path");
+    } catch (const soci::soci_error& error) {
+      status = dialect().translate(error, "copying the database");
+    }
+    if (status.ok() && ::fsync(fd) != 0) status = ErrnoStatus("cannot sync", path);
+    ::close(fd);
+    if (!status.ok()) ::unlink(path.c_str());
+    return status;
+  }
 
  private:
   std::unique_ptr<LockFile> lock_;
@@ -98,26 +115,24 @@ absl::Status CheckIsOurs(soci::session& session, const std::string& path) {
   return absl::OkStatus();
 }
 
-absl::Status MakeOrCheckSchema(soci::session& session, const std::string& path) {
+absl::Status MakeOrMigrate(soci::session& session, const std::string& path) {
+  soci::transaction transaction(session);
   if (ReadNumber(session, "SELECT COUNT(*) FROM sqlite_master") == 0) {
-    soci::transaction transaction(session);
-    for (int i = 0; i < kNumSchemaStatements; ++i) session << kSchemaStatements[i];
+    MakeSchema(session);
     session << absl::StrCat("PRAGMA application_id = ", kApplicationId);
-    transaction.commit();
-    return absl::OkStatus();
+  } else {
+    ESPALIER_RETURN_IF_ERROR(MigrateSchema(session, absl::StrCat("'", path, "'")));
   }
-  const int version = ReadNumber(session, "SELECT number FROM meta WHERE name = 'schema_version'");
-  if (version == kSchemaVersion) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("'", path, "' has schema version ", version,
-                                                    ", this coordinator knows ", kSchemaVersion,
-                                                    "; use the version that wrote it"));
+  transaction.commit();
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteJobStore(const std::string& path) {
   ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<LockFile> lock, LockFile::Take(path + ".lock"));
-  const auto translate = [path](const soci::soci_error& error, const std::string& what) {
+  SqlDialect dialect;
+  dialect.translate = [path](const soci::soci_error& error, const std::string& what) {
     return Translate(error, what, path);
   };
   // Made here so that nobody else can read it (job specifications name people's files); SQLite's side files follow it.
@@ -132,12 +147,12 @@ absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteJobStore(const std::string& 
     *session << "PRAGMA synchronous = FULL";
     *session << "PRAGMA foreign_keys = ON";
     *session << "PRAGMA trusted_schema = OFF";
-    ESPALIER_RETURN_IF_ERROR(MakeOrCheckSchema(*session, path));
+    ESPALIER_RETURN_IF_ERROR(MakeOrMigrate(*session, path));
     int64_t epoch = 0;
-    ESPALIER_RETURN_IF_ERROR(SociJobStore::RaiseEpoch(*session, translate, &epoch));
-    return std::make_unique<SqliteJobStore>(std::move(lock), std::move(session), translate, epoch);
+    ESPALIER_RETURN_IF_ERROR(SociJobStore::RaiseEpoch(*session, dialect, &epoch));
+    return std::make_unique<SqliteJobStore>(std::move(lock), std::move(session), dialect, epoch);
   } catch (const soci::soci_error& error) {
-    return translate(error, "opening the database");
+    return dialect.translate(error, "opening the database");
   }
 }
 

@@ -213,6 +213,33 @@ void CheckDelete(const StoreFactory& open) {
   CHECK(store->LoadJobs()->size() == 2);
 }
 
+// Messages of workers and files' names may hold anything.
+void CheckTexts(const StoreFactory& open) {
+  auto store = open();
+  REQUIRE_OK(store->InsertJob(Job("a")));
+  const std::string odd = std::string("zero \0, bad \xff\xc0\xaf, 'quote', \"", 28) + "\xc3\xa9\n\\";
+  JobUpdate update;
+  update.failure = odd;
+  REQUIRE_OK(store->UpdateJob("a", update));
+  AttemptRecord attempt = Attempt(*store, "a", "task/1", 1);
+  REQUIRE_OK(store->InsertAttempts({attempt}));
+  REQUIRE_OK(store->EndAttempt(attempt.token, AttemptEnd::kFailed, odd));
+  EventRecord failed;
+  failed.job_id = "a";
+  failed.kind = EventKind::kTaskFailed;
+  failed.task_id = "task/1";
+  failed.reason = odd;
+  REQUIRE_OK(store->Commit(failed, std::nullopt));
+  REQUIRE_OK(store->Health());
+  store = nullptr;
+  store = open();
+  const auto jobs = store->LoadJobs();
+  REQUIRE_OK(jobs);
+  CHECK_THAT((*jobs)[0].failure, Catch::Contains("'quote'") && Catch::EndsWith("\xc3\xa9\n\\"));
+  REQUIRE_OK(store->LoadAttempts("a"));
+  REQUIRE_OK(store->LoadEvents("a", 0));
+}
+
 void CheckEpochs(const StoreFactory& open) {
   auto store = open();
   const int64_t first = store->epoch();
@@ -230,6 +257,7 @@ void RunJobStoreContract(const StoreFactory& open) {
   SECTION("a task is committed once, in order, by an attempt that was granted") { CheckEvents(open); }
   SECTION("the first layer of a bank wins until it is lost") { CheckBank(open); }
   SECTION("a deleted job leaves nothing but its bank") { CheckDelete(open); }
+  SECTION("texts with any bytes do no harm") { CheckTexts(open); }
   SECTION("every start has a newer epoch") { CheckEpochs(open); }
 }
 

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <string>
 
@@ -107,6 +108,20 @@ TEST_CASE("SqliteJobStore: damage is found and named, never skipped", "[store]")
   SECTION("a flipped byte in a payload") {
     Damage(path, "c3Nzc3Nz", "c3Nzc3N6");  // base64 of the specification
     CHECK(MustOpen(path)->LoadJobs().status().code() == absl::StatusCode::kDataLoss);
+  }
+  SECTION("a lease that was changed") {
+    {
+      const auto store = MustOpen(path);
+      AttemptRecord attempt;
+      attempt.token = {store->epoch(), "job-with-a-name", "task/1", 1};
+      REQUIRE_OK(store->InsertAttempts({attempt}));
+    }
+    Execute(path, "UPDATE attempts SET ended = 1");
+    CHECK(MustOpen(path)->LoadAttempts("job-with-a-name").status().code() == absl::StatusCode::kDataLoss);
+  }
+  SECTION("the file was cut off") {
+    std::filesystem::resize_file(path, 3 * 4096);
+    CHECK(OpenSqliteJobStore(path).status().code() == absl::StatusCode::kDataLoss);
   }
   SECTION("a page of rubbish") {
     {

@@ -1,0 +1,121 @@
+// Databases of schema version 1, as its coordinator left them (data/schema_1.sql), become those of today.
+#include <sqlite3.h>
+
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "coordinator/store/postgres_job_store.h"
+#include "coordinator/store/sqlite_job_store.h"
+#include "tests/support/catch.h"
+#include "tests/support/postgres_server.h"
+
+namespace espalier::testing {
+namespace {
+
+std::string OldDump() { return SourcePath("tests/contract/data/schema_1.sql"); }
+
+int Execute(const std::string& path, const std::string& statement) {
+  sqlite3* database = nullptr;
+  REQUIRE(sqlite3_open(path.c_str(), &database) == SQLITE_OK);
+  const int code = sqlite3_exec(database, statement.c_str(), nullptr, nullptr, nullptr);
+  sqlite3_close(database);
+  return code;
+}
+
+void LoadOldDump(const std::string& path) {
+  std::stringstream text;
+  text << std::ifstream(OldDump()).rdbuf();
+  REQUIRE(Execute(path, text.str()) == SQLITE_OK);
+}
+
+void CheckContent(JobStore& store) {
+  CHECK(store.epoch() == 2);  // the old coordinator's was 1
+  const auto jobs = store.LoadJobs();
+  REQUIRE_OK(jobs);
+  REQUIRE(jobs->size() == 2);
+  CHECK((*jobs)[0].job_id == "first");
+  CHECK((*jobs)[0].state == JobState::kSucceeded);
+  CHECK((*jobs)[0].result_artifact.size() == 64);
+  CHECK((*jobs)[1].job_id == "second");
+  CHECK((*jobs)[1].state == JobState::kRunning);
+  for (const JobRecord& job : *jobs) CHECK(job.spec.size() == 672 / 4 * 3);
+
+  const auto first = store.LoadAttempts("first");
+  const auto second = store.LoadAttempts("second");
+  REQUIRE_OK(first);
+  REQUIRE_OK(second);
+  CHECK(first->size() + second->size() == 71);
+  for (const AttemptRecord& attempt : *first) CHECK(attempt.end == AttemptEnd::kCommitted);
+  const auto first_events = store.LoadEvents("first", 0);
+  const auto second_events = store.LoadEvents("second", 0);
+  REQUIRE_OK(first_events);
+  REQUIRE_OK(second_events);
+  CHECK(first_events->size() + second_events->size() == 79);
+
+  // And it goes on from there.
+  AttemptRecord next;
+  next.token = {store.epoch(), "second", "task/new", 1};
+  next.worker_id = "worker";
+  next.input_digest = "digest";
+  REQUIRE_OK(store.InsertAttempts({next}));
+  EventRecord event;
+  event.job_id = "second";
+  event.task_id = "task/new";
+  event.attempt = 1;
+  event.input_digest = "digest";
+  const auto sequence = store.Commit(event, std::nullopt);
+  REQUIRE_OK(sequence);
+  CHECK(*sequence > first_events->back().sequence);
+}
+
+}  // namespace
+
+TEST_CASE("Migration: an SQLite file of version 1 is migrated with all that is in it", "[store]") {
+  const TempDir folder;
+  const std::string path = folder / "jobs.sqlite";
+  LoadOldDump(path);
+  {
+    auto store = OpenSqliteJobStore(path);
+    REQUIRE_OK(store);
+    CheckContent(**store);
+  }
+  // Attempts have a checksum now.
+  REQUIRE(Execute(path, "UPDATE attempts SET worker_id = 'another' WHERE job_id = 'first'") == SQLITE_OK);
+  auto store = OpenSqliteJobStore(path);
+  REQUIRE_OK(store);
+  CHECK((*store)->LoadAttempts("first").status().code() == absl::StatusCode::kDataLoss);
+}
+
+TEST_CASE("Migration: one that fails changes nothing", "[store]") {
+  const TempDir folder;
+  const std::string path = folder / "jobs.sqlite";
+  LoadOldDump(path);
+  REQUIRE(Execute(path, "CREATE TABLE leadership (in_the_way TEXT)") == SQLITE_OK);  // the last table that is made
+  REQUIRE_FALSE(OpenSqliteJobStore(path).ok());
+  CHECK(Execute(path, "SELECT checksum FROM attempts") != SQLITE_OK);
+  REQUIRE(Execute(path, "DROP TABLE leadership") == SQLITE_OK);
+  auto store = OpenSqliteJobStore(path);
+  REQUIRE_OK(store);
+  CheckContent(**store);
+}
+
+TEST_CASE("Migration: the same rows in PostgreSQL", "[store]") {
+  ESPALIER_NEEDS_POSTGRES();
+  PostgresServer& server = PostgresServer::Shared();
+  const std::string connection = server.NewDatabase();
+  const TempDir folder;
+  std::ifstream dump(OldDump());
+  std::ofstream plain(folder / "plain.sql");
+  for (std::string line; std::getline(dump, line);) {
+    if (!line.starts_with("PRAGMA")) plain << line << "\n";
+  }
+  plain.close();
+  const std::string name = connection.substr(connection.rfind('=') + 1);
+  REQUIRE(server.ExecuteFile(name, folder / "plain.sql") == 0);
+  auto store = OpenPostgresJobStore(connection, std::nullopt);
+  REQUIRE_OK(store);
+  CheckContent(**store);
+}
+
+}  // namespace espalier::testing

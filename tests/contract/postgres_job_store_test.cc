@@ -1,0 +1,133 @@
+#include "coordinator/store/postgres_job_store.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "tests/contract/job_store_contract.h"
+#include "tests/support/catch.h"
+#include "tests/support/postgres_server.h"
+
+namespace espalier::testing {
+namespace {
+
+JobRecord Job(const std::string& id) {
+  JobRecord job;
+  job.job_id = id;
+  job.spec = std::string(2000, 's');
+  return job;
+}
+
+std::unique_ptr<JobStore> MustOpen(const std::string& connection) {
+  auto store = OpenPostgresJobStore(connection, std::nullopt);
+  REQUIRE_OK(store);
+  return *std::move(store);
+}
+
+// The database's name in a connection string of the server's making.
+std::string NameOf(const std::string& connection) { return connection.substr(connection.rfind('=') + 1); }
+
+// Of all other connections to the database.
+void CutConnections(const std::string& connection) {
+  REQUIRE(PostgresServer::Shared().Execute(
+              "postgres", absl::StrCat("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '",
+                                       NameOf(connection), "'")) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("PostgresJobStore: keeps the contract", "[store]") {
+  ESPALIER_NEEDS_POSTGRES();
+  const std::string connection = PostgresServer::Shared().NewDatabase();
+  RunJobStoreContract([&] { return MustOpen(connection); });
+}
+
+TEST_CASE("PostgresJobStore: whatever happens to connection or epoch, nothing is written twice or too late", "[store]") {
+  ESPALIER_NEEDS_POSTGRES();
+  PostgresServer& server = PostgresServer::Shared();
+  const std::string connection = server.NewDatabase();
+  SECTION("an older store over the same database is fenced, in all that it writes") {
+    const auto older = MustOpen(connection);
+    REQUIRE_OK(older->InsertJob(Job("a")));
+    const auto newer = MustOpen(connection);
+    JobUpdate update;
+    update.state = JobState::kRunning;
+    CHECK(older->InsertJob(Job("b")).code() == absl::StatusCode::kAborted);
+    CHECK(older->UpdateJob("a", update).code() == absl::StatusCode::kAborted);
+    CHECK(older->DeleteJob("a").code() == absl::StatusCode::kAborted);
+    CHECK(older->LoseBankLayers("x").code() == absl::StatusCode::kAborted);
+    EventRecord stop;
+    stop.job_id = "a";
+    stop.kind = EventKind::kWallTimeStop;
+    CHECK(older->Commit(stop, std::nullopt).status().code() == absl::StatusCode::kAborted);
+    CHECK(newer->LoadJobs()->size() == 1);
+    REQUIRE_OK(newer->Commit(stop, std::nullopt));
+  }
+  SECTION("a connection that is cut between two writes is made anew") {
+    const auto store = MustOpen(connection);
+    REQUIRE_OK(store->InsertJob(Job("a")));
+    CutConnections(connection);
+    REQUIRE_OK(store->InsertJob(Job("b")));
+    CutConnections(connection);
+    CHECK(store->LoadJobs()->size() == 2);
+    REQUIRE_OK(store->Health());
+  }
+  SECTION("one that is cut before its commit is through is done again, once") {
+    const auto store = MustOpen(connection);
+    // The first insertion's own session is ended while it commits; the second one goes through.
+    REQUIRE(server.Execute(NameOf(connection),
+                           "CREATE SEQUENCE turns; CREATE FUNCTION cut() RETURNS trigger AS \\$\\$ BEGIN IF "
+                           "nextval('turns') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN "
+                           "NULL; END \\$\\$ LANGUAGE plpgsql; CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON jobs "
+                           "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION cut()") == 0);
+    REQUIRE_OK(store->InsertJob(Job("a")));
+    REQUIRE(store->LoadJobs()->size() == 1);
+    REQUIRE_OK(store->Health());
+  }
+  SECTION("a database that stays away ends the store") {
+    const auto store = MustOpen(connection);
+    REQUIRE(server.Execute("postgres", "UPDATE pg_database SET datallowconn = false WHERE datname = '" +
+                                           NameOf(connection) + "'") == 0);
+    CutConnections(connection);
+    CHECK(store->InsertJob(Job("a")).code() == absl::StatusCode::kUnavailable);
+    CHECK(store->Health().code() == absl::StatusCode::kUnavailable);
+  }
+}
+
+TEST_CASE("PostgresJobStore: what is not its database is refused with what it is", "[store]") {
+  ESPALIER_NEEDS_POSTGRES();
+  PostgresServer& server = PostgresServer::Shared();
+  const std::string connection = server.NewDatabase();
+  const auto refusal = [&](const std::string& text) {
+    const auto store = OpenPostgresJobStore(text, std::nullopt);
+    REQUIRE_FALSE(store.ok());
+    INFO(store.status().ToString());
+    CHECK_THAT(std::string(store.status().message()), !Catch::Contains("secret"));
+    return store.status();
+  };
+  SECTION("another program's tables") {
+    REQUIRE(server.Execute(NameOf(connection), "CREATE TABLE cookies (name TEXT)") == 0);
+    const absl::Status status = refusal(connection);
+    CHECK(status.code() == absl::StatusCode::kInvalidArgument);
+    CHECK_THAT(std::string(status.message()), Catch::Contains("another program"));
+    REQUIRE(server.Execute(NameOf(connection), "SELECT * FROM meta") != 0);  // and nothing was made in it
+  }
+  SECTION("a later version's") {
+    MustOpen(connection);
+    REQUIRE(server.Execute(NameOf(connection), "UPDATE meta SET number = 99 WHERE name = 'schema_version'") == 0);
+    const absl::Status status = refusal(connection);
+    CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
+    CHECK_THAT(std::string(status.message()), Catch::Contains("schema version 99"));
+  }
+  SECTION("a changed row") {
+    REQUIRE_OK(MustOpen(connection)->InsertJob(Job("a")));
+    REQUIRE(server.Execute(NameOf(connection), "UPDATE jobs SET state = 3") == 0);
+    CHECK(MustOpen(connection)->LoadJobs().status().code() == absl::StatusCode::kDataLoss);
+  }
+  SECTION("no server, no database, no connection string") {
+    CHECK(refusal("host=/nowhere user=a password=secret").code() == absl::StatusCode::kUnavailable);
+    CHECK(refusal(server.ConnectionTo("missing")).code() == absl::StatusCode::kPermissionDenied);
+    CHECK(refusal("postgresql://secret@[").code() == absl::StatusCode::kInvalidArgument);
+  }
+}
+
+}  // namespace espalier::testing

@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
   espalier::AddSubmitCommand(app, exit_code);
   espalier::AddJobCommands(app, exit_code);
   espalier::AddListingCommands(app, exit_code);
+  espalier::AddBackupCommand(app, exit_code);
   espalier::AddExportCommand(app, exit_code);
   espalier::AddEvaluateCommand(app, exit_code);
   espalier::AddInspectCommand(app, exit_code);

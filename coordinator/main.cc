@@ -22,6 +22,8 @@
 #include "coordinator/log_observer.h"
 #include "coordinator/rpc/server.h"
 #include "coordinator/security_options.h"
+#include "coordinator/standby.h"
+#include "coordinator/store/postgres_job_store.h"
 #include "coordinator/store/sqlite_job_store.h"
 
 namespace espalier {
@@ -35,8 +37,8 @@ enum ExitCode { kStopped = 0, kFailed = 1, kUsage = 2, kAddressInUse = 3, kState
 constexpr char kFooter[] =
     "Exit codes: 0 stopped by SIGTERM or SIGINT; 1 failed; 2 wrong flags; 3 the address is in use or may not be bound,\n"
     "a certificate, token file or root cannot be used;\n"
-    "4 the state folder cannot be used (locked by another coordinator, damaged, foreign, no space);\n"
-    "5 the store failed while running, or another coordinator took over.";
+    "4 the state folder or database cannot be used (locked by another coordinator, damaged, foreign, no space);\n"
+    "5 the store failed while running, or another coordinator took over (start it again: it then stands by).";
 
 struct Flags {
   std::string listen;
@@ -49,6 +51,7 @@ struct Flags {
   double lease_seconds = 60;
   SecurityOptions security;
   Limits limits;
+  StoreOptions store;
 };
 
 // One step of the start that failed, with the exit code that says which.
@@ -61,9 +64,15 @@ class Program {
  public:
   explicit Program(const Flags& flags) : flags_(flags), metrics_(Metrics::Make(kVersion)), observer_(metrics_.get()) {}
 
-  std::optional<StartError> Start() {
-    if (const absl::Status status = OpenState(); !status.ok()) return StartError{kStateUnusable, status};
+  std::optional<StartError> Start(const sigset_t& signals) {
+    if (const absl::Status status = OpenFolders(); !status.ok()) return StartError{kStateUnusable, status};
     if (const absl::Status status = OpenSecurity(); !status.ok()) return StartError{kAddressInUse, status};
+    if (flags_.store.is_postgres()) {
+      if (const absl::Status status = Lead(signals); !status.ok()) {
+        return StartError{absl::IsCancelled(status) ? kStopped : kStateUnusable, status};
+      }
+    }
+    if (const absl::Status status = OpenState(); !status.ok()) return StartError{kStateUnusable, status};
     if (const absl::Status status = Listen(); !status.ok()) return StartError{kAddressInUse, status};
     if (const absl::Status status = ListenHttp(); !status.ok()) return StartError{kAddressInUse, status};
     return std::nullopt;
@@ -87,7 +96,7 @@ class Program {
         rpc_->Stop(absl::Seconds(2));
         return kStopped;
       }
-      if (const absl::Status fatal = coordinator_->Fatal(); !fatal.ok()) {
+      if (const absl::Status fatal = WhyToEnd(); !fatal.ok()) {
         spdlog::critical("cannot go on: {}", fatal.ToString());
         std::cerr << "error: " << fatal.message() << std::endl;
         rpc_->Stop(absl::ZeroDuration());
@@ -97,12 +106,44 @@ class Program {
   }
 
  private:
-  absl::Status OpenState() {
+  absl::Status OpenFolders() {
     ESPALIER_ASSIGN_OR_RETURN(const bool is_open_to_others, CreatePrivateFolder(flags_.state));
     if (is_open_to_others) spdlog::warn("other users can look into the state folder; chmod 700 it");
     artifact_folder_ = flags_.artifacts.empty() ? flags_.state + "/artifacts" : flags_.artifacts;
     ESPALIER_ASSIGN_OR_RETURN(artifacts_, OpenFolderArtifactStore(artifact_folder_));
-    ESPALIER_ASSIGN_OR_RETURN(store_, OpenSqliteJobStore(flags_.state + "/coordinator.sqlite"));
+    return absl::OkStatus();
+  }
+
+  // Stands by until this process leads; kCancelled when a signal ends it before.
+  absl::Status Lead(const sigset_t& signals) {
+    const auto wait = [&signals](absl::Duration duration) {
+      const timespec patience = absl::ToTimespec(duration);
+      return ::sigtimedwait(&signals, nullptr, &patience) < 0;
+    };
+    ServerOptions server;
+    server.address = listen_address_;
+    security_->ApplyTo(&server);
+    std::optional<HttpOptions> http;
+    if (http_address_.has_value()) http = MakeHttpOptions();
+    ESPALIER_ASSIGN_OR_RETURN(
+        leadership_, StandBy(flags_.store, &server, http.has_value() ? &*http : nullptr, &clock_, wait));
+    if (leadership_ == nullptr) return absl::CancelledError("stopped while standing by");
+    listen_address_ = server.address;
+    spdlog::info("leads (epoch {})", leadership_->epoch());
+    return absl::OkStatus();
+  }
+
+  absl::Status WhyToEnd() {
+    if (leadership_ != nullptr) ESPALIER_RETURN_IF_ERROR(leadership_->Check());
+    return coordinator_->Fatal();
+  }
+
+  absl::Status OpenState() {
+    if (leadership_ != nullptr) {
+      ESPALIER_ASSIGN_OR_RETURN(store_, OpenPostgresJobStore(flags_.store.store, leadership_->epoch()));
+    } else {
+      ESPALIER_ASSIGN_OR_RETURN(store_, OpenSqliteJobStore(flags_.state + "/coordinator.sqlite"));
+    }
     Coordinator::Parts parts;
     parts.store = store_.get();
     parts.artifacts = artifacts_.get();
@@ -111,7 +152,7 @@ class Program {
     parts.options.lease_duration = absl::Seconds(flags_.lease_seconds);
     parts.options.limits = flags_.limits;
     ESPALIER_ASSIGN_OR_RETURN(coordinator_, Coordinator::Open(std::move(parts), clock_.Now()));
-    spdlog::info("opened the state folder (epoch {})", store_->epoch());
+    spdlog::info("opened the state (epoch {})", store_->epoch());
     return absl::OkStatus();
   }
 
@@ -135,17 +176,22 @@ class Program {
     options.artifact_folder = artifact_folder_;
     options.upload_folder = flags_.state + "/uploads";
     options.limits = flags_.limits;
+    options.backup = dynamic_cast<BackupSource*>(store_.get());
     ESPALIER_ASSIGN_OR_RETURN(rpc_, RpcServer::Start(coordinator_.get(), artifacts_.get(), &clock_, options));
     return absl::OkStatus();
   }
 
-  absl::Status ListenHttp() {
-    if (!http_address_.has_value()) return absl::OkStatus();
+  HttpOptions MakeHttpOptions() {
     HttpOptions options;
     options.host = http_address_->host;
     options.port = http_address_->port;
     security_->ApplyTo(&options);
-    ESPALIER_ASSIGN_OR_RETURN(http_, HttpServer::Start(options, MakeRouter(coordinator_.get(), metrics_.get(), &clock_)));
+    return options;
+  }
+
+  absl::Status ListenHttp() {
+    if (!http_address_.has_value()) return absl::OkStatus();
+    ESPALIER_ASSIGN_OR_RETURN(http_, HttpServer::Start(MakeHttpOptions(), MakeRouter(coordinator_.get(), metrics_.get(), &clock_)));
     return absl::OkStatus();
   }
 
@@ -157,9 +203,10 @@ class Program {
   ListenAddress listen_address_;
   std::optional<ListenAddress> http_address_;
   std::unique_ptr<ArtifactStore> artifacts_;
+  std::unique_ptr<Security> security_;
+  std::unique_ptr<Leadership> leadership_;  // resigns when everything below it has ended
   std::unique_ptr<JobStore> store_;
   std::unique_ptr<Coordinator> coordinator_;
-  std::unique_ptr<Security> security_;
   std::unique_ptr<RpcServer> rpc_;
   std::unique_ptr<HttpServer> http_;
 };
@@ -195,6 +242,7 @@ int main(int argc, char** argv) {
   app.add_option("--log-format", flags.log_format)->check(CLI::IsMember({"text", "json"}))->capture_default_str();
   AddLimitFlags(app, flags.limits);
   AddSecurityFlags(app, flags.security);
+  AddStoreFlags(app, flags.store);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -202,6 +250,15 @@ int main(int argc, char** argv) {
     return code == 0 ? kStopped : kUsage;
   }
   SetUpLog(flags);
+  if (const absl::Status status = CheckStoreOptions(flags.store, flags.artifacts); !status.ok()) {
+    std::cerr << "error: " << status.message() << std::endl;
+    return kUsage;
+  }
+  if (flags.store.is_command()) {
+    const absl::Status status = RunStoreCommand(flags.store, flags.state);
+    if (!status.ok()) std::cerr << "error: " << status.message() << std::endl;
+    return status.ok() ? kStopped : kStateUnusable;
+  }
   if (const int files = RaiseFileLimit(); files < flags.limits.max_workers) {
     spdlog::info("{} files may be open at once, so no more workers than about that can connect (ulimit -n)", files);
   }
@@ -215,7 +272,8 @@ int main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
 
   Program program(flags);
-  if (const std::optional<StartError> error = program.Start()) {
+  if (const std::optional<StartError> error = program.Start(signals)) {
+    if (error->exit_code == kStopped) return kStopped;
     std::cerr << "error: " << error->status.message() << std::endl;
     return error->exit_code;
   }

@@ -16,6 +16,7 @@ void AddRunCommand(CLI::App& app, int& exit_code);
 void AddSubmitCommand(CLI::App& app, int& exit_code);
 void AddJobCommands(CLI::App& app, int& exit_code);      // get, list, watch, cancel, pause, resume, delete
 void AddListingCommands(CLI::App& app, int& exit_code);  // candidates, workers
+void AddBackupCommand(CLI::App& app, int& exit_code);
 void AddExportCommand(CLI::App& app, int& exit_code);
 void AddEvaluateCommand(CLI::App& app, int& exit_code);
 void AddInspectCommand(CLI::App& app, int& exit_code);

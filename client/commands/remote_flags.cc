@@ -9,7 +9,8 @@ void AddFormatFlag(CLI::App& command, std::string& format) {
 }
 
 void AddRemoteFlags(CLI::App& command, RemoteFlags& flags) {
-  command.add_option("--coordinator", flags.coordinator, "HOST:PORT or unix:PATH")->envname("ESPALIER_COORDINATOR");
+  command.add_option("--coordinator", flags.coordinator, "HOST:PORT or unix:PATH; several with commas: the one that leads")
+      ->envname("ESPALIER_COORDINATOR");
   command.add_option("--token-file", flags.token_file, "file with the bearer token (mode 0600)")->envname("ESPALIER_TOKEN_FILE");
   command.add_option("--tls-ca", flags.tls.ca, "PEM: speak TLS, and trust coordinators with a certificate from here")
       ->envname("ESPALIER_TLS_CA");

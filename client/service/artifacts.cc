@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <string_view>
@@ -26,6 +27,7 @@ using Sink = std::function<absl::Status(std::string_view)>;
 absl::Status Stream(Connection& connection, const std::string& digest, const Sink& sink) {
   Sha256 sha;
   int64_t offset = 0;
+  const auto began = std::chrono::steady_clock::now();
   for (int attempt = 1;; ++attempt) {
     grpc::ClientContext context;
     connection.Prepare(context, absl::Hours(6));
@@ -44,7 +46,8 @@ absl::Status Stream(Connection& connection, const std::string& digest, const Sin
     }
     const grpc::Status status = reader->Finish();
     if (status.ok()) break;
-    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || attempt == kAttempts) return connection.InWords(status);
+    if (connection.FindLeader(status, began)) continue;
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || attempt >= kAttempts) return connection.InWords(status);
   }
   const std::string actual = sha.FinishHex();
   if (actual == digest) return absl::OkStatus();

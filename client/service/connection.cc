@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/address_list.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
 
@@ -14,6 +15,21 @@ namespace espalier {
 namespace {
 
 constexpr std::chrono::milliseconds kRetryEvery{100};
+// While one coordinator takes over from another.
+constexpr std::chrono::milliseconds kBetweenRounds{300};
+constexpr std::chrono::seconds kLookForLeader{30};
+
+grpc::ChannelArguments ArgumentsOf(bool has_standbys) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, has_standbys ? kFollowPingEveryMs : 30000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, has_standbys ? kFollowPingTimeoutMs : 10000);
+  if (has_standbys) arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);  // for one attempt to connect, despite its name
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  arguments.SetMaxReceiveMessageSize(64 << 20);
+  return arguments;
+}
 
 // One WatchJob stream until it ends; `last` is the newest state seen.
 absl::Status WatchOnce(Connection& connection, const std::string& name, v1::Job* last, bool* has_answered,
@@ -31,6 +47,7 @@ absl::Status WatchOnce(Connection& connection, const std::string& name, v1::Job*
     on_change(*last);
   }
   const grpc::Status status = reader->Finish();
+  connection.FindLeader(status, std::chrono::steady_clock::now());  // for the next stream
   return status.ok() ? absl::OkStatus() : connection.InWords(status);
 }
 
@@ -60,33 +77,37 @@ CallGuard::~CallGuard() {
   thread_.join();
 }
 
-Connection::Connection(std::string address, const ChannelSecurity& security,
-                       const std::shared_ptr<grpc::ChannelCredentials>& credentials, std::unique_ptr<CallToken> token)
-    : address_(std::move(address)), token_(std::move(token)) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);  // for one attempt to connect, despite its name
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  arguments.SetMaxReceiveMessageSize(64 << 20);
-  SetSecurityArguments(security, &arguments);
-  channel_ = grpc::CreateCustomChannel(address_, credentials, arguments);
-  stub_ = v1::SearchService::NewStub(channel_);
+Connection::Connection(std::string address, std::vector<Route> routes, std::unique_ptr<CallToken> token)
+    : address_(std::move(address)), token_(std::move(token)), routes_(std::move(routes)) {}
+
+bool Connection::FindLeader(const grpc::Status& status, std::chrono::steady_clock::time_point began) {
+  if (routes_.size() < 2 || status.error_code() != grpc::StatusCode::UNAVAILABLE) return false;
+  if (std::chrono::steady_clock::now() - began > kLookForLeader) return false;
+  current_ = (current_ + 1) % routes_.size();
+  if (current_ == 0) std::this_thread::sleep_for(kBetweenRounds);
+  return true;
 }
 
 absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOptions& options) {
-  if (options.coordinator.empty()) {
+  if (SplitAddresses(options.coordinator).empty()) {
     return absl::InvalidArgumentError(
         "no coordinator named: give --coordinator HOST:PORT or unix:PATH, or set ESPALIER_COORDINATOR");
   }
   // Without a call under way gRPC looks at a connection that is being made only this often (5 s by default).
   ::setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100", 0);
   const ChannelSecurity security{options.tls, options.tls_server_name, options.token_file};
-  ESPALIER_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials,
-                            MakeChannelCredentials(options.coordinator, security));
+  const std::vector<std::string> addresses = SplitAddresses(options.coordinator);
+  grpc::ChannelArguments arguments = ArgumentsOf(addresses.size() > 1);
+  SetSecurityArguments(security, &arguments);
+  std::vector<Route> routes;
+  for (const std::string& address : addresses) {
+    ESPALIER_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials,
+                              MakeChannelCredentials(address, security));
+    const auto channel = grpc::CreateCustomChannel(address, credentials, arguments);
+    routes.push_back({v1::SearchService::NewStub(channel), v1::AdminService::NewStub(channel)});
+  }
   ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<CallToken> token, CallToken::Open(options.token_file));
-  return std::unique_ptr<Connection>(new Connection(options.coordinator, security, credentials, std::move(token)));
+  return std::unique_ptr<Connection>(new Connection(options.coordinator, std::move(routes), std::move(token)));
 }
 
 void Connection::Prepare(grpc::ClientContext& context, absl::Duration limit) const {

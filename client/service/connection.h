@@ -3,23 +3,27 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/security/channel.h"
+#include "espalier/v1/admin_service.grpc.pb.h"
 #include "espalier/v1/search_service.grpc.pb.h"
 
 namespace espalier {
 
 struct ConnectionOptions {
-  std::string coordinator;  // HOST:PORT or unix:PATH
+  std::string coordinator;  // HOST:PORT or unix:PATH; several with commas: the one of them that leads
   std::string token_file;
   TlsFiles tls;                 // empty: plain text
   std::string tls_server_name;  // where the certificate has another name than the address
@@ -60,29 +64,41 @@ class Connection {
   absl::StatusOr<Response> Call(grpc::Status (v1::SearchService::Stub::*method)(grpc::ClientContext*, const Request&,
                                                                                 Response*),
                                 const Request& request, absl::Duration limit, const std::function<bool()>& keep_going) {
-    grpc::ClientContext context;
-    Prepare(context, limit);
-    const CallGuard guard(context, keep_going);
-    Response response;
-    const grpc::Status status = ((*stub_).*method)(&context, request, &response);
-    if (!status.ok()) return InWords(status);
-    return response;
+    const auto began = std::chrono::steady_clock::now();
+    while (true) {
+      grpc::ClientContext context;
+      Prepare(context, limit);
+      const CallGuard guard(context, keep_going);
+      Response response;
+      const grpc::Status status = (stub().*method)(&context, request, &response);
+      if (status.ok()) return response;
+      if (!keep_going() || !FindLeader(status, began)) return InWords(status);
+    }
   }
 
-  v1::SearchService::Stub& stub() { return *stub_; }
+  // Of the coordinator that answered last.
+  v1::SearchService::Stub& stub() { return *routes_[current_].search; }
+  v1::AdminService::Stub& admin_stub() { return *routes_[current_].admin; }
+  // After a call that began at `began` failed: true when another coordinator is to be tried (waits a moment between two
+  // rounds over all of them); false when there is none, the failure is another one, or the time for looking is over.
+  bool FindLeader(const grpc::Status& status, std::chrono::steady_clock::time_point began);
   // Sets deadline and credentials of a call that a caller makes itself (streams).
   void Prepare(grpc::ClientContext& context, absl::Duration limit) const;
   absl::Status InWords(const grpc::Status& status) const;
   const std::string& address() const { return address_; }
 
  private:
-  Connection(std::string address, const ChannelSecurity& security,
-             const std::shared_ptr<grpc::ChannelCredentials>& credentials, std::unique_ptr<CallToken> token);
+  struct Route {
+    std::unique_ptr<v1::SearchService::Stub> search;
+    std::unique_ptr<v1::AdminService::Stub> admin;
+  };
 
-  const std::string address_;
+  Connection(std::string address, std::vector<Route> routes, std::unique_ptr<CallToken> token);
+
+  const std::string address_;  // as given
   const std::unique_ptr<CallToken> token_;
-  std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<v1::SearchService::Stub> stub_;
+  const std::vector<Route> routes_;  // one for each address
+  std::atomic<size_t> current_ = 0;
 };
 
 // Follows a job until it has ended or `keep_going` says no (kCancelled): `on_change` gets every state seen. A

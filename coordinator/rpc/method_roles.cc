@@ -22,6 +22,7 @@ constexpr Row kRows[] = {
     {"espalier.v1.SearchService.ListWorkers", Role::kRead},
     {"espalier.v1.SearchService.ReadArtifact", Role::kRead},
     {"espalier.v1.SearchService.UploadArtifact", Role::kSubmit},
+    {"espalier.v1.AdminService.Backup", Role::kSubmit},
     // Workers take artifacts from the folder that they share with the coordinator, so `work` is this alone.
     {"espalier.v1.WorkerService.Synchronize", Role::kWork},
 };

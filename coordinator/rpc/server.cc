@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "common/base/files.h"
 #include "common/base/status_macros.h"
+#include "coordinator/rpc/admin_service.h"
 #include "coordinator/rpc/executor.h"
 #include "coordinator/rpc/gate.h"
 #include "coordinator/rpc/search_service.h"
@@ -41,7 +42,8 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
         watches_(coordinator, clock, main_.get(), limits_),
         workers_(coordinator, clock, &gate_, main_.get(), limits_.max_workers),
         search_(SearchServiceParts{coordinator, artifacts, clock, &gate_, main_.get(), readers_.get(), &watches_,
-                                   options.artifact_folder, options.upload_folder, options.limits, options.roots}) {
+                                   options.artifact_folder, options.upload_folder, options.limits, options.roots}),
+        admin_(options.backup, &gate_, readers_.get(), options.upload_folder) {
     main_->SetLimit(limits_.max_queued_calls);
     readers_->SetLimit(limits_.max_queued_reads);
     coordinator_->SetListener(this);
@@ -61,6 +63,7 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
     builder.AddListeningPort(address_.ToText(), MakeServerCredentials(options_.tls, options_.tls_reload_seconds), &port);
     builder.RegisterService(&search_);
     builder.RegisterService(&workers_);
+    builder.RegisterService(&admin_);
     builder.SetMaxReceiveMessageSize(limits_.max_message_bytes);
     builder.SetMaxSendMessageSize(limits_.max_message_bytes);
     // Without this a second coordinator would share the port, and calls would go to either at random.
@@ -69,7 +72,7 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits_.max_streams);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 15'000);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 3'000);
     const mode_t old_mask = ::umask(0177);  // a Unix socket has mode 0600 from its first moment
     server_ = builder.BuildAndStart();
     ::umask(old_mask);
@@ -125,6 +128,7 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
   WatchRegistry watches_;
   WorkerServiceImpl workers_;
   SearchServiceImpl search_;
+  AdminServiceImpl admin_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -12,6 +12,7 @@
 #include "coordinator/core/coordinator.h"
 #include "coordinator/rpc/address.h"
 #include "coordinator/rpc/gate.h"
+#include "coordinator/store/backup_source.h"
 
 namespace espalier {
 
@@ -26,6 +27,7 @@ struct ServerOptions {
   std::string artifact_folder;
   std::string upload_folder;
   Limits limits;
+  BackupSource* backup = nullptr;  // null: the store is no file
 };
 
 class RpcServer {

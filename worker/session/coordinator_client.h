@@ -24,10 +24,11 @@ class CoordinatorClient {
 };
 
 struct CoordinatorAddress {
-  std::string target;      // HOST:PORT or unix:PATH
+  std::string target;      // HOST:PORT or unix:PATH; several with commas: the one of them that leads
   std::string token_file;  // bearer token; empty: none
   TlsFiles tls;            // empty: plain text
   std::string tls_server_name;
+  bool has_standbys = false;  // a coordinator that does not answer is left soon
 };
 
 // Does not connect yet. kInvalidArgument or kPermissionDenied when the token file or a

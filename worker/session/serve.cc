@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/base/address_list.h"
 #include "common/base/clock.h"
 #include "common/base/files.h"
 #include "common/base/status_macros.h"
@@ -163,6 +164,7 @@ absl::Status Serve(const ServeOptions& options, const EngineFactory& make_engine
                WithoutPaths(options.coordinator));
   LogObserver observer;
   const SteadyClock clock;
+  if (SplitAddresses(options.coordinator).size() > 1) session_options.longest_back_off = absl::Seconds(1);
   WorkerSession session(*engine, *client, clock, worker_id, description, session_options, &observer);
   SignalThread signal_thread(session);
   const absl::Status status = session.Run();

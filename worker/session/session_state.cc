@@ -14,7 +14,6 @@ constexpr double kFenceShare = 0.8;
 // Progress, and with it the lease's renewal, is due at least this often in a term, whatever the coordinator asked for.
 constexpr double kRenewShare = 0.35;
 constexpr absl::Duration kFirstBackOff = absl::Milliseconds(100);
-constexpr absl::Duration kLongestBackOff = absl::Seconds(5);
 
 bool Contains(const std::vector<LeaseToken>& tokens, const LeaseToken& token) {
   return std::find(tokens.begin(), tokens.end(), token) != tokens.end();
@@ -122,7 +121,7 @@ void SessionState::StartGranted(absl::Time sent_at, const SynchronizeResponse& r
 
 void SessionState::OnCallFailed(absl::Time now) {
   const int doublings = std::min(failures_in_a_row_++, 10);
-  const absl::Duration longest = std::min(kLongestBackOff, kFirstBackOff * (int64_t{1} << doublings));
+  const absl::Duration longest = std::min(longest_back_off_, kFirstBackOff * (int64_t{1} << doublings));
   const double share = 0.5 + 0.5 * static_cast<double>(jitter_() >> 11) * 0x1.0p-53;
   next_call_ = now + longest * share;
 }

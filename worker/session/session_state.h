@@ -37,6 +37,8 @@ class SessionState {
                          const SynchronizeResponse& reply);
   // Sets the next call by exponential back-off with jitter.
   void OnCallFailed(absl::Time now);
+  // Where another coordinator takes over soon, calls must not come rarely.
+  void set_longest_back_off(absl::Duration longest) { longest_back_off_ = longest; }
   // The driver itself ended a parked call, to send news at once.
   void OnCallCancelled(absl::Time now);
 
@@ -84,6 +86,7 @@ class SessionState {
   absl::Duration poll_time_ = absl::ZeroDuration();   // as last told; the first call does not park
   int failures_in_a_row_ = 0;
   bool has_unsent_news_ = false;  // something happened since the last request was made
+  absl::Duration longest_back_off_ = absl::Seconds(5);
   // Only while draining.
   bool is_draining_ = false;
   absl::Time hand_back_at_ = absl::InfiniteFuture();

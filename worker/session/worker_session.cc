@@ -45,6 +45,7 @@ WorkerSession::WorkerSession(Engine& engine, CoordinatorClient& client, const Cl
       options_(std::move(options)),
       observer_(observer),
       state_(worker_id, description, JitterSeed(worker_id)) {
+  state_.set_longest_back_off(options_.longest_back_off);
   for (int slot = 0; slot < description.slots; ++slot) slots_.emplace_back();
   for (int slot = 0; slot < description.slots; ++slot)
     slots_[slot].thread = std::thread([this, slot] { RunSlot(slot); });

@@ -27,6 +27,7 @@ struct SessionOptions {
   // A draining worker that cannot reach the coordinator leaves after this time; its leases then expire.
   absl::Duration farewell = absl::Seconds(5);
   DiskPatience disk_patience;
+  absl::Duration longest_back_off = absl::Seconds(5);  // between calls that find no coordinator
   PathRoots roots;  // a task that names a file elsewhere ends with kPermissionDenied before the engine sees it
 };
 

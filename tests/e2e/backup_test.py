@@ -3,6 +3,7 @@
 python3 backup_test.py BUILD_FOLDER
 """
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -58,8 +59,7 @@ def test_a_copy_of_a_running_coordinator_continues_to_the_same_masks():
             code, _, err = service.run("submit", "--model", TINY, "--tokens", SAMPLES, "--target", "60%", "--head-granularity", "head",
                                        "--generations", "2", "--seed", "5", "--job-id", "a")
             check(code == 0, err)
-            wait_until(lambda: '"additive' in service.run("candidates", "a", "--format", "json")[1] or
-                       "parent" in service.run("candidates", "a")[1], 60, "the search is under way")
+            wait_until(lambda: len(json.loads(service.run("candidates", "a", "--format", "json")[1])) > 0, 60, "the search is under way")
             code, out, err = service.run("backup", "--output", folder / "copy")
             check(code == 0 and "bring it back" in out, f"{code}: {out}{err}")
             check((folder / "copy").stat().st_mode & 0o777 == 0o600, "others may read the copy")
@@ -112,7 +112,7 @@ def test_what_is_no_whole_copy_is_refused_with_what_it_is():
         refused("rubbish", b"x" * 9000, "not a database")
         refused("truncated", content[:len(content) // 2], "restore a copy")
         with sqlite3.connect(folder / "copy") as database:
-            payload = database.execute("SELECT payload FROM events ORDER BY sequence LIMIT 1").fetchone()[0].encode()
+            payload = database.execute("SELECT payload FROM events ORDER BY sequence DESC LIMIT 1").fetchone()[0].encode()
         at = content.index(payload) + 8
         refused("flipped", content[:at] + (b"A" if content[at:at + 1] != b"A" else b"B") + content[at + 1:], "damaged")
         other = folder / "cookies"

@@ -3,6 +3,7 @@
 python3 backup_test.py BUILD_FOLDER
 """
 
+import contextlib
 import json
 import sqlite3
 import subprocess
@@ -48,7 +49,7 @@ def coordinator(*arguments):
 
 
 def count(path, sql):
-    with sqlite3.connect(path) as database:
+    with contextlib.closing(sqlite3.connect(path)) as database:
         return database.execute(sql).fetchone()[0]
 
 

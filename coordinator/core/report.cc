@@ -174,7 +174,8 @@ std::optional<Verdict> Coordinator::JudgeOutcome(JobEntry& job, const std::strin
   if (check.code() == absl::StatusCode::kFailedPrecondition) return supersede(ToString(check.message()));
   if (!check.ok()) {
     parts_.observer->OnReportRefused(token, ToString(check.message()));
-    JudgeFailure(job, worker_id, token, TaskFailure{check, ""}, now);
+    // The worker's fault and not the job's: others may do better.
+    JudgeFailure(job, worker_id, token, TaskFailure{absl::InternalError(check.message()), ""}, now);
     return MakeVerdict(token, Decision::kRejected, ToString(check.message()));
   }
 

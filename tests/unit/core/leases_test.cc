@@ -232,8 +232,11 @@ TEST_CASE("Coordinator: a report that cannot be true is rejected and the task tr
   REQUIRE_OK(answer);
   REQUIRE(answer->response.verdicts.size() == 1);
   CHECK(answer->response.verdicts[0].decision == Decision::kRejected);
-  CHECK(service.Get("a").state != JobState::kSucceeded);
+  CHECK(service.Get("a").state == JobState::kRunning);
   CHECK(service.content->events.empty());
+  honest.Call(service);
+  REQUIRE(honest.held.size() == 1);
+  CHECK(honest.held.begin()->first.task_id == task_id);
 }
 
 }  // namespace

@@ -28,7 +28,12 @@ absl::StatusOr<std::unique_ptr<JobEntry>> JobEntry::Make(JobRecord record, Progr
 absl::Status JobEntry::EnsureProgram(JobStore& store) {
   if (program != nullptr) return absl::OkStatus();
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<EventRecord> events, store.LoadEvents(record.job_id, 0));
-  ESPALIER_ASSIGN_OR_RETURN(program, factory_(record.job_id, spec, inputs));
+  absl::StatusOr<std::unique_ptr<JobProgram>> made = factory_(record.job_id, spec, inputs);
+  if (!made.ok()) {
+    replay_error = absl::StrCat("the stored job does not fit this version: ", made.status().message());
+    return absl::FailedPreconditionError(replay_error);
+  }
+  program = *std::move(made);
   for (const EventRecord& event : events) {
     const absl::Status status = Tell(event);
     if (status.ok()) continue;

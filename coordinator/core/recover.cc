@@ -22,23 +22,26 @@ absl::Status Coordinator::RestoreJob(JobRecord record, absl::Time now) {
     return absl::Status(entry.status().code(), absl::StrCat("job '", job_id, "': ", entry.status().message()));
   }
   JobEntry& job = **entry;
-  job_order_.push_back(job_id);
-  jobs_[job_id] = *std::move(entry);
-  if (IsFinal(job.record.state)) return absl::OkStatus();  // its program is made when somebody asks
+  const auto enter = [&] {  // when all of it has been read
+    job_order_.push_back(job_id);
+    jobs_[job_id] = *std::move(entry);
+    return absl::OkStatus();
+  };
+  if (IsFinal(job.record.state)) return enter();  // its program is made when somebody asks
 
   if (const absl::Status status = job.EnsureProgram(*parts_.store); !status.ok()) {
-    if (status.code() == absl::StatusCode::kDataLoss) return status;
+    if (job.replay_error.empty()) return status;  // the store could not be read: no reason to call the job failed
     // Of another version's making: kept as it is in the store, shown as failed, not run.
     job.record.state = JobState::kFailed;
     job.record.failure = absl::StrCat(status.message());
     parts_.observer->OnJobState(job_id, JobState::kFailed, job.record.failure);
-    return absl::OkStatus();
+    return enter();
   }
   job.RefreshQueue(now);
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<AttemptRecord> attempts, parts_.store->LoadAttempts(job_id));
   RestoreAttempts(job, attempts, now);
   if (job.record.state == JobState::kRunning) job.StartClock(now);
-  return absl::OkStatus();
+  return enter();
 }
 
 void Coordinator::RestoreAttempts(JobEntry& job, const std::vector<AttemptRecord>& attempts, absl::Time now) {
@@ -52,7 +55,9 @@ void Coordinator::RestoreAttempts(JobEntry& job, const std::vector<AttemptRecord
     if (attempt.end != AttemptEnd::kOpen) continue;
     const JobEntry::Queued* queued = job.FindQueued(task_id);
     const bool is_wanted = job.is_active() && queued != nullptr && queued->input_digest == attempt.input_digest;
-    if (!is_wanted || leases_.FindTask(job.record.job_id, task_id) != nullptr) continue;
+    if (!is_wanted) continue;
+    // The end of an earlier one was not stored: the newest is the one that somebody may be working on.
+    if (const Lease* older = leases_.FindTask(job.record.job_id, task_id)) leases_.Remove(LeaseToken(older->token));
     Lease lease;
     lease.token = attempt.token;
     lease.worker_id = attempt.worker_id;

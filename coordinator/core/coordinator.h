@@ -146,6 +146,7 @@ class Coordinator {
   absl::Status CheckRequest(const SynchronizeRequest& request) const;
   void NoteWorker(const SynchronizeRequest& request, absl::Time now);
   void RenewHeld(const SynchronizeRequest& request, absl::Time now);
+  void TrimLeases(const SynchronizeRequest& request);
   bool Readopt(const LeaseToken& token, const std::string& worker_id, absl::Time now);
   void RemoveWorker(const std::string& worker_id, AttemptEnd end, const std::string& reason, absl::Time now);
   absl::StatusOr<std::vector<Verdict>> TakeIn(const SynchronizeRequest& request, absl::Time now);

@@ -102,6 +102,21 @@ void Coordinator::RenewHeld(const SynchronizeRequest& request, absl::Time now) {
   }
 }
 
+// A worker cannot run more than it has slots: after a restart, or when an old message came late, it may have leases that
+// it does not know of.
+void Coordinator::TrimLeases(const SynchronizeRequest& request) {
+  int num_surplus = leases_.NumOfWorker(request.worker_id) - request.description.slots;
+  if (num_surplus <= 0) return;
+  std::vector<LeaseToken> unknown;
+  for (const Lease* lease : leases_.OfWorker(request.worker_id)) {
+    if (!Contains(held_[request.worker_id], lease->token)) unknown.push_back(lease->token);
+  }
+  for (const LeaseToken& token : unknown) {
+    if (num_surplus-- <= 0) break;
+    EndLease(*leases_.Remove(token), AttemptEnd::kHandedBack, "its worker has no slot for it");
+  }
+}
+
 void Coordinator::RemoveWorker(const std::string& worker_id, AttemptEnd end, const std::string& reason, absl::Time now) {
   for (const Lease& lease : leases_.RemoveWorker(worker_id)) {
     if (end == AttemptEnd::kExpired) {
@@ -125,6 +140,7 @@ absl::StatusOr<std::vector<Verdict>> Coordinator::TakeIn(const SynchronizeReques
   }
   NoteWorker(request, now);
   RenewHeld(request, now);
+  TrimLeases(request);
   for (const FinishedAttempt& finished : request.finished) {
     if (std::optional<Verdict> verdict = Judge(request.worker_id, finished, now)) verdicts.push_back(*std::move(verdict));
   }

@@ -137,6 +137,11 @@ std::optional<Verdict> Coordinator::Judge(const std::string& worker_id, const Fi
   const auto found = jobs_.find(token.job_id);
   if (found == jobs_.end()) return MakeVerdict(token, Decision::kSuperseded, "there is no such job any more");
   JobEntry& job = *found->second;
+  const JobEntry::Granted* granted = job.FindGranted(token.task_id, token.attempt);
+  if (granted != nullptr && (granted->epoch != token.epoch || granted->worker_id != worker_id)) {
+    parts_.observer->OnReportRefused(token, "granted to another worker");
+    return MakeVerdict(token, Decision::kRejected, "this lease was granted to another worker");
+  }
   if (const auto told = job.told.find(token.task_id); told != job.told.end()) {
     const bool is_same = told->second == token.attempt && token.attempt != 0;
     if (is_same) return MakeVerdict(token, Decision::kCommitted, "");
@@ -145,8 +150,7 @@ std::optional<Verdict> Coordinator::Judge(const std::string& worker_id, const Fi
   if (IsFinal(job.record.state)) {
     return MakeVerdict(token, Decision::kSuperseded, absl::StrCat("the job is ", Name(job.record.state)));
   }
-  const JobEntry::Granted* granted = job.FindGranted(token.task_id, token.attempt);
-  if (granted == nullptr || granted->epoch != token.epoch || granted->worker_id != worker_id) {
+  if (granted == nullptr) {
     parts_.observer->OnReportRefused(token, "never granted to this worker");
     return MakeVerdict(token, Decision::kRejected, "this lease was never granted to this worker");
   }

@@ -42,6 +42,12 @@ absl::Status Coordinator::CheckRequest(const SynchronizeRequest& request) const 
         "this worker speaks version ", request.description.protocol_version, " of the worker protocol, the coordinator ",
         "needs ", kWorkerProtocolVersion, "; install the worker of the coordinator's release"));
   }
+  // A newer coordinator has granted these: what they are worth is its to say.
+  const auto is_newer = [&](const auto& item) { return item.token.epoch > parts_.store->epoch(); };
+  if (std::any_of(request.held.begin(), request.held.end(), is_newer) ||
+      std::any_of(request.finished.begin(), request.finished.end(), is_newer)) {
+    return absl::UnavailableError("another coordinator leads; call again");
+  }
   return absl::OkStatus();
 }
 

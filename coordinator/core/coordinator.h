@@ -184,7 +184,8 @@ class Coordinator {
   std::vector<WorkerSlots> FreeSlots() const;
   void NoteWaiting(const MatchResult& match);
   void Grant(const MatchResult& match, absl::Time now);
-  absl::Status EnterLease(const AttemptRecord& attempt, const Assignment& assignment, absl::Time now);
+  absl::Status PinNumericsClasses(const MatchResult& match);
+  void EnterLease(const AttemptRecord& attempt, const Assignment& assignment, absl::Time now);
   void FinishIfDone(JobEntry& job, absl::Time now);
   absl::Status StoreResult(JobEntry& job, absl::Time now);
 

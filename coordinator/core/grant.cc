@@ -120,6 +120,10 @@ void Coordinator::NoteWaiting(const MatchResult& match) {
 }
 
 void Coordinator::Grant(const MatchResult& match, absl::Time now) {
+  if (const absl::Status pinned = PinNumericsClasses(match); !pinned.ok()) {
+    NoteStoreError("a job's numerics class", pinned);
+    return;  // tried again at the next tick
+  }
   std::vector<AttemptRecord> attempts;
   for (const Assignment& assignment : match.assignments) {
     JobEntry& job = *jobs_.at(assignment.job_id);
@@ -135,10 +139,7 @@ void Coordinator::Grant(const MatchResult& match, absl::Time now) {
     return;  // tried again at the next tick
   }
   for (size_t i = 0; i < attempts.size(); ++i) {
-    const absl::Status entered = EnterLease(attempts[i], match.assignments[i], now);
-    if (entered.ok()) continue;
-    NoteStoreError("a job's numerics class", entered);
-    return;
+    EnterLease(attempts[i], match.assignments[i], now);
   }
   for (auto& [id, job] : jobs_) {
     if (job->record.state != JobState::kQueued || job->leased.empty()) continue;
@@ -147,15 +148,22 @@ void Coordinator::Grant(const MatchResult& match, absl::Time now) {
   }
 }
 
-absl::Status Coordinator::EnterLease(const AttemptRecord& attempt, const Assignment& assignment, absl::Time now) {
+// Before its first leases, so that a restart between the two cannot find leases of one class and pin another.
+absl::Status Coordinator::PinNumericsClasses(const MatchResult& match) {
+  for (const Assignment& assignment : match.assignments) {
+    JobEntry& job = *jobs_.at(assignment.job_id);
+    if (!job.record.numerics_class.empty()) continue;
+    JobUpdate update;
+    update.numerics_class = workers_.Find(assignment.worker_id)->description.numerics_class;
+    ESPALIER_RETURN_IF_ERROR(parts_.store->UpdateJob(job.record.job_id, update));
+    job.record.numerics_class = *update.numerics_class;
+  }
+  return absl::OkStatus();
+}
+
+void Coordinator::EnterLease(const AttemptRecord& attempt, const Assignment& assignment, absl::Time now) {
   JobEntry& job = *jobs_.at(attempt.token.job_id);
   WorkerEntry& worker = *workers_.Find(attempt.worker_id);
-  if (job.record.numerics_class.empty()) {
-    JobUpdate update;
-    update.numerics_class = worker.description.numerics_class;
-    ESPALIER_RETURN_IF_ERROR(parts_.store->UpdateJob(job.record.job_id, update));
-    job.record.numerics_class = worker.description.numerics_class;
-  }
   job.granted[attempt.token.task_id][attempt.token.attempt] = {attempt.token.epoch, attempt.worker_id,
                                                                attempt.input_digest};
   const Task& task = *assignment.task;
@@ -172,7 +180,6 @@ absl::Status Coordinator::EnterLease(const AttemptRecord& attempt, const Assignm
   ++job.version;
   parts_.observer->OnLeaseGranted(attempt.token, attempt.worker_id, task.kind(), assignment.reason,
                                   now - job.queue.at(task.task_id).wanted_since);
-  return absl::OkStatus();
 }
 
 absl::Status Coordinator::StoreResult(JobEntry& job, absl::Time now) {

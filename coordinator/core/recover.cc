@@ -39,9 +39,10 @@ absl::Status Coordinator::RestoreJob(JobRecord record, absl::Time now) {
   }
   job.RefreshQueue(now);
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<AttemptRecord> attempts, parts_.store->LoadAttempts(job_id));
+  const absl::Status entered = enter();
   RestoreAttempts(job, attempts, now);
   if (job.record.state == JobState::kRunning) job.StartClock(now);
-  return enter();
+  return entered;
 }
 
 void Coordinator::RestoreAttempts(JobEntry& job, const std::vector<AttemptRecord>& attempts, absl::Time now) {
@@ -57,7 +58,9 @@ void Coordinator::RestoreAttempts(JobEntry& job, const std::vector<AttemptRecord
     const bool is_wanted = job.is_active() && queued != nullptr && queued->input_digest == attempt.input_digest;
     if (!is_wanted) continue;
     // The end of an earlier one was not stored: the newest is the one that somebody may be working on.
-    if (const Lease* older = leases_.FindTask(job.record.job_id, task_id)) leases_.Remove(LeaseToken(older->token));
+    if (const Lease* older = leases_.FindTask(job.record.job_id, task_id)) {
+      NoteLeaseOver(*leases_.Remove(LeaseToken(older->token)), false);
+    }
     Lease lease;
     lease.token = attempt.token;
     lease.worker_id = attempt.worker_id;

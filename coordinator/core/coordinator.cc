@@ -26,6 +26,7 @@ void Coordinator::SetListener(CoordinatorListener* listener) {
 
 void Coordinator::LetTimePass(absl::Time now) {
   now_ = now;
+  CatchUp(now);
   for (const Lease& lease : leases_.Expire(now)) {
     NoteExpired(lease, absl::StrCat("silent for ", absl::FormatDuration(parts_.options.lease_duration)), now);
   }

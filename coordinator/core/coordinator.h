@@ -137,6 +137,9 @@ class Coordinator {
   absl::StatusOr<JobEntry*> FindJob(const std::string& job_id);
   absl::StatusOr<JobEntry*> FindWithProgram(const std::string& job_id);
   absl::Status ChangeState(JobEntry& job, JobState state, const std::string& failure, absl::Time now);
+  void EnterState(JobEntry& job, JobState state, const std::string& failure, absl::Time now);
+  absl::Status ConfirmState(JobEntry& job);
+  absl::StatusOr<JobEntry*> FindJobOfRequest(const std::string& request_id, const std::string& submitted);
   void TakeBackLeases(JobEntry& job, const std::string& reason);
   absl::Status CheckJobLimits(const std::string& caller) const;
   std::string ChooseJobId(const NewJob& job) const;
@@ -176,6 +179,12 @@ class Coordinator {
   void NoteExpired(const Lease& lease, const std::string& reason, absl::Time now);
   void GiveUpIfDue(JobEntry& job, const std::string& task_id, absl::Time now);
 
+  // catch_up.cc
+  void CatchUp(absl::Time now);
+  absl::Status TellMissed(JobEntry& job, absl::Time now);
+  absl::Status ReadUncertainJobs(absl::Time now);
+  void EndStrays();
+
   // grant.cc
   void DropUnwantedLeases(JobEntry& job);
   void TakeFromBanks(JobEntry& job, absl::Time now);
@@ -202,6 +211,10 @@ class Coordinator {
   Quarantine quarantine_;
   absl::Time now_ = absl::InfinitePast();  // of the call under way
   std::map<std::string, std::vector<LeaseToken>> held_;  // by worker, as it last said
+  // After writes that were reported as failed (catch_up.cc): the store may have jobs that are not in jobs_, and these
+  // attempts, which nobody was told of.
+  bool has_uncertain_jobs_ = false;
+  std::vector<LeaseToken> strays_;
   Notices notices_;
   double work_done_ = 0;  // for EstimateHours, and the seconds that it took
   double work_seconds_ = 0;

@@ -68,7 +68,7 @@ std::vector<JobDemand> Coordinator::Demands() {
     JobEntry& job = *jobs_.at(id);
     if (!job.is_active() || (job.ready.empty() && job.leased.empty())) continue;
     contenders.insert(id);
-    if (job.ready.empty()) continue;
+    if (job.ready.empty() || job.is_behind || job.is_state_uncertain) continue;
     JobDemand& demand = demands.emplace_back();
     demand.job_id = id;
     demand.queue = &job.ready;
@@ -136,6 +136,7 @@ void Coordinator::Grant(const MatchResult& match, absl::Time now) {
   const absl::Status status = Timed([&] { return parts_.store->InsertAttempts(attempts); });
   if (!status.ok()) {
     NoteStoreError("new leases", status);
+    for (const AttemptRecord& attempt : attempts) strays_.push_back(attempt.token);
     return;  // tried again at the next tick
   }
   for (size_t i = 0; i < attempts.size(); ++i) {

@@ -77,6 +77,9 @@ class JobEntry {
   std::unique_ptr<JobProgram> program;
   std::string replay_error;  // why there is no program
   int64_t last_sequence = 0;
+  // A commit was reported as failed and may be in the store all the same: nothing more is committed before that is known.
+  bool is_behind = false;
+  bool is_state_uncertain = false;  // the same of a change of its state
   // Task -> the attempt whose outcome was committed; 0 when it was given up or taken over.
   std::map<std::string, int> told;
   std::map<std::string, std::map<int, Granted>> granted;

@@ -35,14 +35,21 @@ std::string Coordinator::ChooseJobId(const NewJob& job) const {
 absl::StatusOr<std::optional<JobView>> Coordinator::FindRequest(absl::Time now, const std::string& request_id,
                                                                 const std::string& submitted) {
   const std::lock_guard lock(mutex_);
-  if (request_id.empty()) return std::nullopt;
+  ESPALIER_ASSIGN_OR_RETURN(JobEntry * job, FindJobOfRequest(request_id, submitted));
+  if (job == nullptr) return std::nullopt;
+  return ViewOf(*job, now, false);
+}
+
+// nullptr when the request is new.
+absl::StatusOr<JobEntry*> Coordinator::FindJobOfRequest(const std::string& request_id, const std::string& submitted) {
+  if (request_id.empty()) return nullptr;
   for (const auto& [id, job] : jobs_) {
     if (job->record.request_id != request_id) continue;
-    if (job->record.submitted == submitted) return ViewOf(*job, now, false);
+    if (job->record.submitted == submitted) return job.get();
     return absl::AlreadyExistsError(
         absl::StrCat("request_id: '", request_id, "' was used with another specification, for jobs/", id));
   }
-  return std::nullopt;
+  return nullptr;
 }
 
 absl::Status Coordinator::CheckJobLimits(const std::string& caller) const {
@@ -66,9 +73,10 @@ absl::Status Coordinator::CheckJobLimits(const std::string& caller) const {
 }
 
 absl::StatusOr<JobView> Coordinator::CreateJob(absl::Time now, const NewJob& job) {
-  ESPALIER_ASSIGN_OR_RETURN(const std::optional<JobView> earlier, FindRequest(now, job.request_id, job.submitted));
-  if (earlier.has_value()) return *earlier;
   return Enter(now, [&]() -> absl::StatusOr<JobView> {
+    ESPALIER_ASSIGN_OR_RETURN(JobEntry * earlier, FindJobOfRequest(job.request_id, job.submitted));
+    if (earlier != nullptr) return ViewOf(*earlier, now, false);
+    if (has_uncertain_jobs_) return absl::UnavailableError("the store does not answer; repeat the request");
     JobRecord record;
     record.job_id = job.job_id.empty() ? ChooseJobId(job) : job.job_id;
     if (jobs_.contains(record.job_id)) {
@@ -85,6 +93,9 @@ absl::StatusOr<JobView> Coordinator::CreateJob(absl::Time now, const NewJob& job
     const absl::Status status = Timed([&] { return parts_.store->InsertJob(record); });
     if (!status.ok()) {
       NoteStoreError("a new job", status);
+      has_uncertain_jobs_ = true;
+      // By a write that was reported as failed: the repeated request gets the job, or why it cannot have it.
+      if (absl::IsAlreadyExists(status)) return absl::UnavailableError("the job may be stored; repeat the request");
       return status;
     }
     entry->caller = job.caller;
@@ -132,8 +143,24 @@ absl::Status Coordinator::ChangeState(JobEntry& job, JobState state, const std::
   const absl::Status status = Timed([&] { return parts_.store->UpdateJob(job.record.job_id, update); });
   if (!status.ok()) {
     NoteStoreError("a job's state", status);
+    job.is_state_uncertain = true;
     return status;
   }
+  EnterState(job, state, failure, now);
+  return absl::OkStatus();
+}
+
+// Proves, for an answer that changes nothing, that this coordinator still leads.
+absl::Status Coordinator::ConfirmState(JobEntry& job) {
+  JobUpdate update;
+  update.state = job.record.state;
+  const absl::Status status = Timed([&] { return parts_.store->UpdateJob(job.record.job_id, update); });
+  if (!status.ok()) NoteStoreError("a job's state", status);
+  return status;
+}
+
+void Coordinator::EnterState(JobEntry& job, JobState state, const std::string& failure, absl::Time now) {
+  job.is_state_uncertain = false;
   job.record.state = state;
   job.record.failure = failure;
   if (state == JobState::kRunning) {
@@ -147,7 +174,6 @@ absl::Status Coordinator::ChangeState(JobEntry& job, JobState state, const std::
   parts_.observer->OnJobState(job.record.job_id, state, failure);
   if (state != JobState::kRunning) TakeBackLeases(job, absl::StrCat("the job is ", Name(state)));
   job.RefreshQueue(now);
-  return absl::OkStatus();
 }
 
 void Coordinator::TakeBackLeases(JobEntry& job, const std::string& reason) {
@@ -169,7 +195,9 @@ absl::Status HasEnded(const JobEntry& job) {
 absl::StatusOr<JobView> Coordinator::CancelJob(absl::Time now, const std::string& job_id) {
   return Enter(now, [&]() -> absl::StatusOr<JobView> {
     ESPALIER_ASSIGN_OR_RETURN(JobEntry * job, FindJob(job_id));
-    if (job->record.state != JobState::kCancelled) {
+    if (job->record.state == JobState::kCancelled) {
+      ESPALIER_RETURN_IF_ERROR(ConfirmState(*job));
+    } else {
       if (IsFinal(job->record.state)) return HasEnded(*job);
       ESPALIER_RETURN_IF_ERROR(ChangeState(*job, JobState::kCancelled, "", now));
     }
@@ -181,7 +209,9 @@ absl::StatusOr<JobView> Coordinator::PauseJob(absl::Time now, const std::string&
   return Enter(now, [&]() -> absl::StatusOr<JobView> {
     ESPALIER_ASSIGN_OR_RETURN(JobEntry * job, FindJob(job_id));
     if (IsFinal(job->record.state)) return HasEnded(*job);
-    if (job->record.state != JobState::kPaused) {
+    if (job->record.state == JobState::kPaused) {
+      ESPALIER_RETURN_IF_ERROR(ConfirmState(*job));
+    } else {
       ESPALIER_RETURN_IF_ERROR(ChangeState(*job, JobState::kPaused, "", now));
     }
     return ViewOf(*job, now, false);
@@ -192,7 +222,9 @@ absl::StatusOr<JobView> Coordinator::ResumeJob(absl::Time now, const std::string
   return Enter(now, [&]() -> absl::StatusOr<JobView> {
     ESPALIER_ASSIGN_OR_RETURN(JobEntry * job, FindJob(job_id));
     if (IsFinal(job->record.state)) return HasEnded(*job);
-    if (job->record.state == JobState::kPaused) {
+    if (job->record.state != JobState::kPaused) {
+      ESPALIER_RETURN_IF_ERROR(ConfirmState(*job));
+    } else {
       // Running again when something had been leased before; the first lease makes a queued job a running one.
       const JobState state = job->record.numerics_class.empty() ? JobState::kQueued : JobState::kRunning;
       ESPALIER_RETURN_IF_ERROR(ChangeState(*job, state, "", now));

@@ -85,18 +85,18 @@ void Coordinator::GiveUpIfDue(JobEntry& job, const std::string& task_id, absl::T
 
 absl::Status Coordinator::CommitEvent(JobEntry& job, EventRecord event, const std::optional<BankLayerRecord>& bank,
                                       absl::Time now) {
+  if (job.is_behind) return absl::UnavailableError("an earlier event may be stored and is not known yet");
   event.job_id = job.record.job_id;
   event.elapsed_seconds = absl::ToDoubleSeconds(job.Elapsed(now));
   absl::StatusOr<int64_t> sequence = Timed([&] { return parts_.store->Commit(event, bank); });
   notices_.jobs.insert(event.job_id);
   if (sequence.status().code() == absl::StatusCode::kAlreadyExists) {
-    // Committed by a write that was reported as failed: what the store has is what the program must be told.
-    ESPALIER_ASSIGN_OR_RETURN(const std::vector<EventRecord> missed,
-                              parts_.store->LoadEvents(event.job_id, job.last_sequence));
-    for (const EventRecord& record : missed) ESPALIER_RETURN_IF_ERROR(job.Apply(record, now));
-    return absl::OkStatus();
+    return TellMissed(job, now);  // by a write that was reported as failed
   }
-  ESPALIER_RETURN_IF_ERROR(sequence.status());
+  if (!sequence.ok()) {
+    job.is_behind = true;
+    return sequence.status();
+  }
   event.sequence = *sequence;
   const absl::Status applied = job.Apply(event, now);
   if (applied.ok()) return applied;
@@ -191,6 +191,9 @@ std::optional<Verdict> Coordinator::JudgeOutcome(JobEntry& job, const std::strin
   if (!status.ok()) {
     NoteStoreError(Name(kind), status);
     return std::nullopt;  // the worker repeats it
+  }
+  if (const auto told = job.told.find(token.task_id); told == job.told.end() || told->second != token.attempt) {
+    return supersede("another attempt was committed");
   }
   if (const std::optional<Lease> done = leases_.Remove(token)) NoteLeaseOver(*done, true);
   NoteDone(worker_id, token, failed_workers, now);

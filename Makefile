@@ -3,11 +3,12 @@ BUILD ?= build
 BUILD_TYPE ?= Release
 JOBS ?= $(shell nproc)
 
-.PHONY: help setup configure build demo test test-full interop bundle clean
+.PHONY: help setup configure build demo test test-full soak interop bundle clean
 
 help:
 	@echo "make demo       build, then prune the bundled model on this machine and show the result"
 	@echo "make test       build, then run all tests (make test-full: the slow ones too)"
+	@echo "make soak       simulate the service under faults for SECONDS=600, with new seeds every time"
 	@echo "make interop    try the exports in transformers, PEFT, lm-evaluation-harness and llama.cpp (installs them)"
 	@echo "make bundle     build/espalier-bundle.tar.xz: the programs for machines that have torch 2.11 and no packages"
 	@echo "make build      only build; make setup: only install what is missing"
@@ -37,6 +38,13 @@ interop: configure
 	@tools/setup_interop.sh
 	@ninja -C $(BUILD) -j $(JOBS) --quiet espalier espalier-worker write_export
 	@OMP_NUM_THREADS=$(JOBS) .deps/interop/bin/python tests/interop/tools_table.py $(BUILD)/tests/interop/write_export $(BUILD)/bin/espalier
+
+# Seeds of the simulation (docs/reliability.md) that nobody has seen yet, until the time is over.
+SECONDS ?= 600
+SEED ?= $(shell date +%s)
+soak: configure
+	@ninja -C $(BUILD) -j $(JOBS) --quiet espalier-simulation
+	@$(BUILD)/bin/espalier-simulation --seed $(SEED) --seconds $(SECONDS)
 
 bundle: configure
 	@ninja -C $(BUILD) -j $(JOBS) --quiet espalier espalier-coordinator espalier-worker espalier-bench

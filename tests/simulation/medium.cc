@@ -124,17 +124,15 @@ EventRecord SimulatedStore::Altered(const EventRecord& event) {
 absl::StatusOr<int64_t> SimulatedStore::Commit(const EventRecord& event, const std::optional<BankLayerRecord>& bank) {
   EventRecord entered = Altered(event);
   const absl::Status status = Write("Commit", [&]() -> absl::Status {
-    absl::StatusOr<int64_t> sequence = inner_.Commit(entered, bank);
-    const bool counts_twice =
-        context_.defect == Defect::kAttemptCountedTwice && sequence.status().code() == absl::StatusCode::kAlreadyExists;
-    if (counts_twice) {
-      medium_.content->events.push_back(entered);
-      medium_.content->events.back().sequence = ++medium_.content->sequence;
-      sequence = medium_.content->sequence;
-    }
+    const absl::StatusOr<int64_t> sequence = inner_.Commit(entered, bank);
     ESPALIER_RETURN_IF_ERROR(sequence.status());
     entered.sequence = *sequence;
     ledger_.OnCommit(entered);
+    if (context_.defect == Defect::kAttemptCountedTwice && context_.OneIn(20)) {
+      medium_.content->events.push_back(entered);
+      medium_.content->events.back().sequence = ++medium_.content->sequence;
+      ledger_.OnCommit(medium_.content->events.back());
+    }
     return absl::OkStatus();
   });
   ESPALIER_RETURN_IF_ERROR(status);

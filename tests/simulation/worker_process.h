@@ -73,7 +73,6 @@ class WorkerProcess final : public Process, public std::enable_shared_from_this<
   int64_t failed_calls_ = 0;
   absl::Time drain_began_ = absl::InfiniteFuture();
   absl::Time last_renewal_ = absl::InfinitePast();  // when the last answered call was sent
-  int pauses_at_renewal_ = 0;
 };
 
 }  // namespace espalier::simulation

@@ -143,7 +143,8 @@ std::optional<Verdict> Coordinator::Judge(const std::string& worker_id, const Fi
     return MakeVerdict(token, Decision::kRejected, "this lease was granted to another worker");
   }
   if (const auto told = job.told.find(token.task_id); told != job.told.end()) {
-    const bool is_same = told->second == token.attempt && token.attempt != 0;
+    // Of a job that had ended before this coordinator began, it does not know whose the attempt was.
+    const bool is_same = told->second == token.attempt && granted != nullptr;
     if (is_same) return MakeVerdict(token, Decision::kCommitted, "");
     return MakeVerdict(token, Decision::kSuperseded, "another attempt was committed");
   }

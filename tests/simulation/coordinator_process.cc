@@ -183,7 +183,7 @@ void CoordinatorProcess::OnWorkersReady(const std::vector<std::string>& worker_i
 
 void CoordinatorProcess::Answer(const std::shared_ptr<SyncCall>& call, absl::StatusOr<SynchronizeResponse> response) {
   if (response.ok()) {
-    world_.ledger.OnAnswer(call->request.worker_id, call->request.description, *response);
+    world_.ledger.OnAnswer(call->request.worker_id, call->request.description, *response, world_.IsLeader(this));
     std::string said = absl::StrCat("answer ", call->request.worker_id, ":");
     for (const Verdict& verdict : response->verdicts) {
       absl::StrAppend(&said, " ", Name(verdict.decision), " ", verdict.token.task_id, "#", verdict.token.attempt);

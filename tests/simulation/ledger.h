@@ -43,7 +43,9 @@ class Ledger {
   void OnPaused(const std::string& job_id);
   void OnResumeUnderWay(const std::string& job_id, int change);  // calls that may still arrive
   void OnDeleted(const std::string& job_id);
-  void OnAnswer(const std::string& worker_id, const WorkerDescription& worker, const SynchronizeResponse& response);
+  // A former leader may offer again what it had granted before it was one.
+  void OnAnswer(const std::string& worker_id, const WorkerDescription& worker, const SynchronizeResponse& response,
+                bool is_of_leader);
   void OnWait(absl::Duration wait, absl::Duration lease);
 
   // What workers did.

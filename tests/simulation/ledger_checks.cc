@@ -6,8 +6,8 @@
 
 namespace espalier::simulation {
 
-void Ledger::OnAnswer(const std::string& worker_id, const WorkerDescription& worker,
-                      const SynchronizeResponse& response) {
+void Ledger::OnAnswer(const std::string& worker_id, const WorkerDescription& worker, const SynchronizeResponse& response,
+                      bool is_of_leader) {
   for (const Verdict& verdict : response.verdicts) {
     const LeaseToken& token = verdict.token;
     if (verdict.decision != Decision::kCommitted) continue;
@@ -27,7 +27,7 @@ void Ledger::OnAnswer(const std::string& worker_id, const WorkerDescription& wor
                             task->second.at(grant.token.attempt).token == grant.token &&
                             task->second.at(grant.token.attempt).worker_id == worker_id;
     if (!is_durable) context_.Violate("I2", worker_id, " is given ", ToText(grant.token), ", which is not durable");
-    if (job->is_cancel_acknowledged)
+    if (job->is_cancel_acknowledged && is_of_leader)
       context_.Violate("I15", worker_id, " is given ", ToText(grant.token), " of a cancelled job");
     if (!job->numerics_class.empty() && job->numerics_class != worker.numerics_class) {
       context_.Violate("I2", worker_id, " of class ", worker.numerics_class, " is given ", ToText(grant.token),

@@ -9,7 +9,7 @@
 #include "worker/model/device_runtime.h"
 #include "worker/model/torch_status.h"
 #include "worker/prune/removal_source.h"
-#include "worker/prune/runtime_kernel.h"
+#include "worker/model/runtime_kernel.h"
 
 #ifdef ESPALIER_HAS_CUDA
 #include <ATen/cuda/CUDAContext.h>

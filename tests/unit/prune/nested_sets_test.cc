@@ -7,7 +7,7 @@
 #include "worker/prune/eliminate.h"
 #include "worker/prune/least_squares.h"
 #include "worker/prune/removal_source.h"
-#include "worker/prune/runtime_kernel.h"
+#include "worker/model/runtime_kernel.h"
 
 namespace espalier {
 namespace {

@@ -7,7 +7,7 @@
 #include <filesystem>
 
 #include "bench/coordinator_load/load_report.h"
-#include "common/base/atomic_file.h"
+#include "common/base/files.h"
 
 int main(int argc, char** argv) {
   using namespace espalier;

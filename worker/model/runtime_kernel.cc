@@ -45,10 +45,24 @@ void* OpenNvrtc(std::string& reason) {
   return nullptr;
 }
 
+// NVRTC opens its built-in functions by name alone, which finds nothing in a folder that the loader does not search. Loaded from
+// beside it before, they are found; where the loader knows them this changes nothing.
+void LoadBuiltins(void* library) {
+  const auto version = reinterpret_cast<decltype(&nvrtcVersion)>(::dlsym(library, "nvrtcVersion"));
+  int major = 0, minor = 0;
+  Dl_info place;
+  if (version == nullptr || version(&major, &minor) != NVRTC_SUCCESS) return;
+  if (::dladdr(reinterpret_cast<void*>(version), &place) == 0 || place.dli_fname == nullptr) return;
+  const std::string file = place.dli_fname;
+  const std::string folder = file.substr(0, file.rfind('/') + 1);
+  (void)::dlopen(absl::StrCat(folder, "libnvrtc-builtins.so.", major, ".", minor).c_str(), RTLD_NOW | RTLD_GLOBAL);
+}
+
 absl::StatusOr<Nvrtc> LoadNvrtc() {
   std::string reason;
   void* const library = OpenNvrtc(reason);
   if (library == nullptr) return absl::UnavailableError(absl::StrCat("NVRTC is not there: ", reason));
+  LoadBuiltins(library);
   Nvrtc nvrtc;
   bool complete = true;
   const auto find = [&]<typename Function>(Function& function, const char* symbol) {

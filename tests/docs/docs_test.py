@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""The commands of our documents, as a reader would run them: docs_test.py BUILD_FOLDER [quick|full|PAGE ...]
+
+A fenced block of commands (sh, python) in these pages carries its mark on the line before it:
+
+    <!-- test: run -->         run here in every make test, one after the other in one shell and folder
+    <!-- test: full -->        the same, in make test-full only, because it takes longer
+    <!-- test: llama -->       needs llama-cpp-python: run in make test-full where tools/setup_interop.sh put it
+    <!-- test: grpcio -->      needs grpcio and grpcio-tools: as above
+    <!-- test: make -->        targets that the Makefile has; what they do is tested by itself
+    <!-- test: elsewhere -->   needs what is not here (a GPU, a cluster, a server): its flags are compared with --help
+    <!-- test: NAME -->        security.md: its own test runs them
+
+Where a page says how large something is to be, SMALLER below says how large it is here; what it replaces has to stand in
+the page. An unmarked block, or an indented one, fails.
+"""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGES = ["README.md", "docs/tutorial.md", "docs/api.md", "docs/configuration.md"]
+RUN, FULL = {"run"}, {"run", "full", "llama", "grpcio"}
+MARKS = {*FULL, "make", "elsewhere"}
+PROGRAMS = ["espalier", "espalier-coordinator", "espalier-worker"]
+# What readers have of their own, and sizes for a 4M-parameter model on two cores.
+SETTINGS = {
+    "README.md": {"MODEL": str(ROOT / "examples/tiny"), "CORPUS": "corpus.jsonl"},
+    "docs/tutorial.md": {"MODEL": str(ROOT / "examples/tiny"), "CORPUS": "corpus.jsonl"},
+    "docs/api.md": {"MODEL": str(ROOT / "examples/tiny"), "TOKENS": str(ROOT / "examples/tiny-samples.npy")},
+    "docs/configuration.md": {"MODEL": str(ROOT / "examples/tiny"), "TOKENS": str(ROOT / "examples/tiny-samples.npy")},
+}
+SMALLER = {
+    "README.md": [
+        ("--split train=0.98,test=0.02\n", "--split train=0.98,test=0.02 --sequence-length 128\n"),
+        ("--device cuda --recovery-tokens 50M", "--device cpu --recovery-tokens 1024 --job .small.textproto"),
+    ],
+    "docs/tutorial.md": [
+        ("export MODEL=/models/Llama-3.2-1B CORPUS=/data/corpus.jsonl\n", "\n"),
+        ("--sequence-length 2048", "--sequence-length 128"),
+        ("--device cuda:0", "--device cpu"),
+        ("--device cuda", "--device cpu"),
+        ("--recovery-tokens 50M", "--recovery-tokens 1024 --job .small.textproto"),
+    ],
+    "docs/api.md": [("\ntarget { share: 0.6 }\n", "\ntarget { share: 0.6 }\n$(cat .small.textproto)\n")],
+    "docs/configuration.md": [],
+}
+# What has to stand in what the commands print.
+EXPECTED = {
+    "README.md": [],
+    "docs/tutorial.md": ["data.train.npy  ", "ladder it would get", "restricts the ladder", "jobs/llama-60", "generation 1  fitness", "searched",
+                         "out/report.html", "perplexity", "gguf  llama-60-q8.gguf"],
+    "docs/api.md": ["espalier.v1.SearchService\n", "espalier.v1.SearchService.WatchJob\n", "optional .espalier.v1.JobSpec spec = 1|JobSpec spec = 1",
+                    "NEMOTRON_NAS = 3", "\"bankBytes\"", "restricts the ladder", "\"name\": \"jobs/first\"", "\"state\": \"CANCELLED\""],
+    "docs/configuration.md": ["training tokens, at most"],
+}  # fmt: skip
+SMALL_JOB = """
+ladder { attention_levels: 3 ffn_levels: 5 }
+calibration_tokens: 2048
+additive_score_tokens: 256
+phases {
+  name: "short" generations: 1 offspring: 2 redraw_every: 1 same_kind_weight: 1 cross_kind_weight: 1
+  stages { survivors: 1 train_tokens: 256 score_tokens: 256 }
+  train { loss: KL learning_rate: 5e-4 }
+}
+play_off { tokens: 256 tokens_per_step: 256 }
+play_off_score_tokens: 256
+report_score_tokens: 256
+evaluation_windows: 4
+tokens_per_step: 256
+"""
+SECONDS = 240
+
+
+class Block:
+    def __init__(self, page, line, language, mark, text):
+        self.page, self.line, self.language, self.mark, self.text = page, line, language, mark, text
+
+    @property
+    def place(self):
+        return f"{self.page}:{self.line}"
+
+
+def blocks_of(page):
+    """Every fenced block with commands; complaints about those that no test would look at."""
+    blocks, problems, mark, fence, is_generated = [], [], "", None, False
+    for number, line in enumerate((ROOT / page).read_text().splitlines(), start=1):
+        if fence is not None:
+            if line.strip() == "```":
+                blocks.append(Block(page, fence[0], fence[1], mark, "\n".join(fence[2]) + "\n"))
+                fence, mark = None, ""
+            else:
+                fence[2].append(line)
+            continue
+        is_generated = line == "<!-- generated -->" or (is_generated and line != "<!-- end of generated -->")
+        if found := re.fullmatch(r"<!-- test: (.+) -->", line):
+            mark = found.group(1)
+        elif line.startswith("```"):
+            fence = (number, line[3:].strip(), [])
+        elif re.match(r"    \S", line) and not is_generated and not re.match(r"\s+(\d+\.|[-*])\s", line):
+            problems.append(f"{page}:{number}: an indented block: fence it and mark it")
+    for block in blocks:
+        if block.language in ("sh", "python") and block.mark not in MARKS:
+            problems.append(f"{block.place}: mark '{block.mark}' is none of {', '.join(sorted(MARKS))}")
+    return [block for block in blocks if block.language in ("sh", "python")], problems
+
+
+def flags_missing(block, build):
+    """Flags of our programs in the block that their --help does not name."""
+    missing = []
+    for command in re.split(r"\n(?!\s)|[|;&]\s", block.text.replace("\\\n", " ")):
+        words = command.split()
+        while words and re.match(r"\w+=", words[0]):
+            words.pop(0)
+        name = pathlib.PurePath(words[0]).name if words else ""
+        if name not in PROGRAMS:
+            continue
+        call = [str(build / "bin" / name), *(word for word in words[1:3] if re.fullmatch("[a-z-]+", word) and name == "espalier")]
+        while True:
+            done = subprocess.run([*call, "--help"], capture_output=True, text=True, check=False)
+            if done.returncode == 0 or len(call) == 1:
+                break
+            call.pop()  # a job's name, say
+        for flag in re.findall(r"(?<=\s)--[a-z][a-z-]*", " ".join(words[1:])):
+            if not re.search(rf"{flag}\b(?!-)", done.stdout):
+                missing.append(f"{block.place}: {' '.join(call[1:]) or name} has no {flag}")
+    return missing
+
+
+def targets_missing(block):
+    """Targets of `make` in the block that are not in the Makefile."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = re.findall(r"^make ([a-z-]+)", block.text, re.M)
+    return [f"{block.place}: the Makefile has no {name}" for name in named if name not in targets]
+
+
+def smaller(page, text, used):
+    for large, small in SMALLER[page]:
+        if large in text:
+            used.add(large)
+            text = text.replace(large, small)
+    return text
+
+
+def script_of(page, marks, python):
+    """One shell script of the page's blocks; says which one it is in, so that a failure can be placed."""
+    blocks, _ = blocks_of(page)
+    used, lines = set(), ["set -eu -o pipefail"]
+    for block in blocks:
+        if block.mark not in marks:
+            continue
+        text = smaller(page, block.text, used)
+        if block.language == "python":
+            text = f"{python[block.mark]} - <<'END_OF_PYTHON'\n{text}END_OF_PYTHON\n"
+        elif block.mark in ("llama", "grpcio"):
+            text = text.replace("python3 ", f"{python[block.mark]} ")
+        lines += [f"echo \"--- {block.place} after $SECONDS s\"", f"echo '{block.place}' > .place", text]
+    return "\n".join(lines), used
+
+
+def prepare(folder, build):
+    """Programs by name, and what a reader of the page has: a clone of the repository, a corpus."""
+    path = folder / ".path"
+    path.mkdir()
+    for program in PROGRAMS:
+        (path / program).symlink_to(build / "bin" / program)
+    (path / "grpcurl").symlink_to(build / "grpcurl" / "grpcurl")
+    (path / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (path / "python3").chmod(0o755)
+    for name in ("proto", "examples"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "build").symlink_to(build)
+    (folder / ".small.textproto").write_text(SMALL_JOB)
+    write_corpus(folder / "corpus.jsonl")
+    return path
+
+
+def write_corpus(path, documents=320):
+    """Text that the bundled model wrote, as a user would have some."""
+    import numpy as np
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(ROOT / "examples/tiny/tokenizer.json"))
+    rows = np.load(ROOT / "examples/tiny-samples.npy")[:documents]
+    path.write_text("".join(json.dumps({"text": tokenizer.decode(row.tolist())}) + "\n" for row in rows))
+
+
+def with_packages(names):
+    """A Python that has them, or ""."""
+    for candidate in (ROOT / ".deps/interop/bin/python", pathlib.Path(sys.executable)):
+        if candidate.exists() and subprocess.run([candidate, "-c", f"import {', '.join(names)}"], capture_output=True, check=False).returncode == 0:
+            return str(candidate)
+    return ""
+
+
+def run_page(page, build, is_full):
+    marks, python = (set(FULL) if is_full else set(RUN)), {"run": "python3", "full": "python3"}
+    for mark, names in (("llama", ["llama_cpp"]), ("grpcio", ["grpc", "grpc_tools"])):
+        python[mark] = with_packages(names) if is_full else ""
+        if is_full and not python[mark] and any(block.mark == mark for block in blocks_of(page)[0]):
+            print(f"      {page}: blocks marked {mark} are skipped: no Python here has {names[0]} (tools/setup_interop.sh)")
+        if not python[mark]:
+            marks.discard(mark)
+    script, used = script_of(page, marks, python)
+    unused = [large for large, _ in SMALLER[page] if large not in (ROOT / page).read_text()]
+    if unused:
+        raise AssertionError(f"{page} does not say {unused}: mend SMALLER in {__file__}")
+    with tempfile.TemporaryDirectory(prefix="esp-docs-") as name:
+        folder = pathlib.Path(name)
+        path = prepare(folder, build)
+        environment = {**os.environ, **SETTINGS[page], "PATH": f"{path}:{os.environ['PATH']}", "HOME": name, "OMP_NUM_THREADS": "1",
+                       "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / ".hf")}  # fmt: skip
+        process = subprocess.Popen(["bash", "-c", script], cwd=folder, env=environment, text=True, start_new_session=True,
+                                   stdout=open(folder / ".output", "w"), stderr=subprocess.STDOUT)  # fmt: skip
+        try:
+            code = process.wait(timeout=SECONDS * (4 if is_full else 1))
+        except subprocess.TimeoutExpired:
+            code = "none in time"
+        finally:  # what the page left running in the background goes with it
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.wait()
+        if code != 0:
+            place = (folder / ".place").read_text().strip() if (folder / ".place").exists() else page
+            raise AssertionError(f"{place}: exit code {code}\n{(folder / '.output').read_text()[-3000:]}")
+        output = (folder / ".output").read_text()
+        missing = [texts for texts in EXPECTED[page] if not any(text in output for text in texts.split("|"))]
+        if missing:
+            raise AssertionError(f"{page}: nothing printed {missing}\n{output[-3000:]}")
+        if "--show" in sys.argv:
+            print(output)
+
+
+def check_page(page, build):
+    blocks, problems = blocks_of(page)
+    for block in blocks:
+        problems += flags_missing(block, build) + targets_missing(block)
+    for path in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
+        if not ((ROOT / page).parent / path).exists():
+            problems.append(f"{page}: links to {path}, which is not there")
+    if problems:
+        raise AssertionError("\n".join(problems))
+
+
+def main():
+    build, words = pathlib.Path(sys.argv[1]).resolve(), [word for word in sys.argv[2:] if not word.startswith("-")]
+    is_full = "full" in words
+    pages = [page for page in PAGES if page in words] or PAGES
+    failed = 0
+    for page in pages:
+        for what, action in (("marks, flags, links", lambda: check_page(page, build)), ("commands", lambda: run_page(page, build, is_full))):
+            began = time.monotonic()
+            try:
+                action()
+                print(f"ok    {page}: {what}  {time.monotonic() - began:.1f} s", flush=True)
+            except AssertionError as error:
+                failed += 1
+                print(f"FAIL  {page}: {what}\n{error}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import numpy as np
@@ -116,12 +117,47 @@ class TokensTest(unittest.TestCase):
         self.tokens(path)
         self.assertEqual(np.load(self.root / "out.npy").tolist(), self.ids(TEXTS))
 
-    def test_a_model_with_another_tokenizer_refuses_the_file(self):
-        self.tokens(self.root / "a.jsonl")
+    def model_with_another_tokenizer(self):
         other = self.root / "model"
         other.mkdir()
         for file in MODEL.iterdir():
             (other / file.name).write_bytes(file.read_bytes() + (b"\n" if file.name == "tokenizer.json" else b""))
+        return other
+
+    def test_a_coordinator_refuses_at_its_door_what_another_tokenizer_made(self):
+        self.tokens(self.root / "a.jsonl")
+        self.tokens(self.root / "a.jsonl", output="b.npy")
+        other, state = self.model_with_another_tokenizer(), self.root / "state"
+        program = pathlib.Path(ESPALIER).with_name("espalier-coordinator")
+        server = subprocess.Popen([program, "--state", state, "--ready-file", self.root / "ready", "--log-level", "off"],
+                                  stdout=subprocess.DEVNULL)  # fmt: skip
+        try:
+            end = time.monotonic() + 60
+            while not (self.root / "ready").exists() and time.monotonic() < end:
+                time.sleep(0.02)
+
+            def submit(model, tokens, *more):
+                command = [ESPALIER, "submit", "--coordinator", f"unix:{state / 'coordinator.sock'}", "--validate-only", "--target", "60%",
+                           "--model", model, "--tokens", tokens, "--sequence-length", "64", *more]  # fmt: skip
+                return subprocess.run([str(word) for word in command], capture_output=True, text=True)
+
+            done = submit(MODEL, self.root / "out.npy", "--evaluate", self.root / "b.npy")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            refused = submit(other, self.root / "out.npy")
+            self.assertEqual(refused.returncode, 3, refused.stderr)
+            self.assertIn("tokens_path", refused.stderr)
+            self.assertIn("was made with another tokenizer", refused.stderr)
+            (self.root / "out.npy.json").unlink()  # now as a file of another tool: only the held-out one says whose it is
+            held_out = submit(other, self.root / "out.npy", "--evaluate", self.root / "b.npy")
+            self.assertEqual(held_out.returncode, 3, held_out.stderr)
+            self.assertIn("evaluation_path", held_out.stderr)
+        finally:
+            server.terminate()
+            server.wait()
+
+    def test_a_model_with_another_tokenizer_refuses_the_file(self):
+        self.tokens(self.root / "a.jsonl")
+        other = self.model_with_another_tokenizer()
         results = []
         for model in (MODEL, other):
             command = [ESPALIER, "evaluate", model, "--tokens", self.root / "out.npy", "--sequence-length", "64"]

@@ -15,6 +15,7 @@ Where a page says how large something is to be, SMALLER below says how large it 
 the page. An unmarked block, or an indented one, fails.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -27,9 +28,12 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "docs/tutorial.md", "docs/api.md", "docs/configuration.md"]
+# Pages whose commands need clusters, GPUs or hours, or that have tests of their own: their flags are compared with --help.
+OTHER_PAGES = ["docs/operations.md", "docs/security.md", "docs/limits.md", "docs/reliability.md", "docs/compatibility.md", "docs/performance.md",
+               "docs/method.md", "docs/ARCHITECTURE.md"]  # fmt: skip
 RUN, FULL = {"run"}, {"run", "full", "llama", "grpcio"}
 MARKS = {*FULL, "make", "elsewhere"}
-PROGRAMS = ["espalier", "espalier-coordinator", "espalier-worker"]
+PROGRAMS = ["espalier", "espalier-coordinator", "espalier-worker", "espalier-bench", "espalier-coordinator-load"]
 # What readers have of their own, and sizes for a 4M-parameter model on two cores.
 SETTINGS = {
     "README.md": {"MODEL": str(ROOT / "examples/tiny"), "CORPUS": "corpus.jsonl"},
@@ -112,6 +116,16 @@ def blocks_of(page):
     return [block for block in blocks if block.language in ("sh", "python")], problems
 
 
+@functools.lru_cache(maxsize=None)
+def help_of(call):
+    """--help of the command, or of as many of its first words as are one (a job's name is not)."""
+    while True:
+        done = subprocess.run([*call, "--help"], capture_output=True, text=True, check=False)
+        if done.returncode == 0 or len(call) == 1:
+            return done.stdout
+        call = call[:-1]
+
+
 def flags_missing(block, build):
     """Flags of our programs in the block that their --help does not name."""
     missing = []
@@ -120,18 +134,28 @@ def flags_missing(block, build):
         while words and re.match(r"\w+=", words[0]):
             words.pop(0)
         name = pathlib.PurePath(words[0]).name if words else ""
-        if name not in PROGRAMS:
+        if name not in PROGRAMS or not (build / "bin" / name).exists():
             continue
-        call = [str(build / "bin" / name), *(word for word in words[1:3] if re.fullmatch("[a-z-]+", word) and name == "espalier")]
-        while True:
-            done = subprocess.run([*call, "--help"], capture_output=True, text=True, check=False)
-            if done.returncode == 0 or len(call) == 1:
-                break
-            call.pop()  # a job's name, say
+        call = [str(build / "bin" / name), *(word for word in words[1:3] if re.fullmatch("[a-z][a-z-]+", word))]
+        text = help_of(tuple(call))
         for flag in re.findall(r"(?<=\s)--[a-z][a-z-]*", " ".join(words[1:])):
-            if not re.search(rf"{flag}\b(?!-)", done.stdout):
+            if not re.search(rf"{flag}\b(?!-)", text):
                 missing.append(f"{block.place}: {' '.join(call[1:]) or name} has no {flag}")
     return missing
+
+
+def commands_of(page):
+    """Commands in fences, indented blocks and inline code, as one block each."""
+    text = (ROOT / page).read_text()
+    spans = re.findall(r"```sh\n(.*?)```", text, re.S) + re.findall(r"(?:^    .*\n)+", text, re.M)
+    spans += [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.S))]
+    texts = ["\n".join(line.strip() if line.startswith("    espalier") else line for line in span.splitlines()) for span in spans]
+    return [Block(page, 0, "sh", "elsewhere", text) for text in texts if "espalier" in text]
+
+
+def links_missing(page):
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text())
+    return [f"{page}: links to {path}, which is not there" for path in links if not ((ROOT / page).parent / path).exists()]
 
 
 def targets_missing(block):
@@ -169,7 +193,7 @@ def prepare(folder, build):
     """Programs by name, and what a reader of the page has: a clone of the repository, a corpus."""
     path = folder / ".path"
     path.mkdir()
-    for program in PROGRAMS:
+    for program in PROGRAMS[:3]:
         (path / program).symlink_to(build / "bin" / program)
     (path / "grpcurl").symlink_to(build / "grpcurl" / "grpcurl")
     (path / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
@@ -244,9 +268,15 @@ def check_page(page, build):
     blocks, problems = blocks_of(page)
     for block in blocks:
         problems += flags_missing(block, build) + targets_missing(block)
-    for path in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
-        if not ((ROOT / page).parent / path).exists():
-            problems.append(f"{page}: links to {path}, which is not there")
+    problems += links_missing(page)
+    if problems:
+        raise AssertionError("\n".join(problems))
+
+
+def check_other_page(page, build):
+    problems = links_missing(page)
+    for block in commands_of(page):
+        problems += flags_missing(block, build)
     if problems:
         raise AssertionError("\n".join(problems))
 
@@ -254,17 +284,20 @@ def check_page(page, build):
 def main():
     build, words = pathlib.Path(sys.argv[1]).resolve(), [word for word in sys.argv[2:] if not word.startswith("-")]
     is_full = "full" in words
-    pages = [page for page in PAGES if page in words] or PAGES
+    chosen = [page for page in PAGES + OTHER_PAGES if page in words] or PAGES + OTHER_PAGES
+    steps = [(page, "flags, links", lambda page=page: check_other_page(page, build)) for page in chosen if page in OTHER_PAGES]
+    for page in (page for page in chosen if page in PAGES):
+        steps.append((page, "marks, flags, links", lambda page=page: check_page(page, build)))
+        steps.append((page, "commands", lambda page=page: run_page(page, build, is_full)))
     failed = 0
-    for page in pages:
-        for what, action in (("marks, flags, links", lambda: check_page(page, build)), ("commands", lambda: run_page(page, build, is_full))):
-            began = time.monotonic()
-            try:
-                action()
-                print(f"ok    {page}: {what}  {time.monotonic() - began:.1f} s", flush=True)
-            except AssertionError as error:
-                failed += 1
-                print(f"FAIL  {page}: {what}\n{error}", flush=True)
+    for page, what, action in steps:
+        began = time.monotonic()
+        try:
+            action()
+            print(f"ok    {page}: {what}  {time.monotonic() - began:.1f} s", flush=True)
+        except AssertionError as error:
+            failed += 1
+            print(f"FAIL  {page}: {what}\n{error}", flush=True)
     return 1 if failed else 0
 
 

@@ -37,7 +37,7 @@ test-full: build
 interop: configure
 	@tools/setup_interop.sh
 	@ninja -C $(BUILD) -j $(JOBS) --quiet espalier espalier-worker write_export
-	@OMP_NUM_THREADS=$(JOBS) .deps/interop/bin/python tests/interop/tools_table.py $(BUILD)/tests/interop/write_export $(BUILD)/bin/espalier
+	@OMP_NUM_THREADS=$(JOBS) .deps/interop/bin/python tests/interop/tools_table.py $(BUILD)/bin/write_export $(BUILD)/bin/espalier
 
 # Seeds of the simulation (docs/reliability.md) that nobody has seen yet, until the time is over.
 SECONDS ?= 600

@@ -241,7 +241,7 @@ def run_page(page, build, is_full):
         path = prepare(folder, build)
         environment = {**os.environ, **SETTINGS[page], "PATH": f"{path}:{os.environ['PATH']}", "HOME": name, "OMP_NUM_THREADS": "1",
                        "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / ".hf")}  # fmt: skip
-        process = subprocess.Popen(["bash", "-c", script], cwd=folder, env=environment, text=True, start_new_session=True,
+        process = subprocess.Popen(["bash", "-c", script], cwd=folder, env=environment, text=True, start_new_session=True, stdin=subprocess.DEVNULL,
                                    stdout=open(folder / ".output", "w"), stderr=subprocess.STDOUT)  # fmt: skip
         try:
             code = process.wait(timeout=SECONDS * (4 if is_full else 1))

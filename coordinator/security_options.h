@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "coordinator/access_log.h"
-#include "coordinator/http/http_server.h"
+#include "common/http/http_server.h"
 #include "coordinator/rpc/server.h"
 
 namespace espalier {

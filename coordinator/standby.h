@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
-#include "coordinator/http/http_server.h"
+#include "common/http/http_server.h"
 #include "coordinator/lead/leadership.h"
 #include "coordinator/rpc/server.h"
 

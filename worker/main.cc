@@ -75,6 +75,7 @@ void AddServeOptions(CLI::App& app, ServeOptions& options, std::string& device) 
       ->capture_default_str()
       ->check(CLI::Range(1, 64));
   AddSecurityFlags(app, options);
+  AddMetricsFlags(app, options);
   app.add_option("--state-memory", options.engine.state_memory_bytes,
                  "bytes of host memory for retained training states (0: a quarter of the machine's)")
       ->transform(CLI::AsSizeValue(false));

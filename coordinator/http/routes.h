@@ -3,7 +3,7 @@
 
 #include "common/base/clock.h"
 #include "coordinator/core/coordinator.h"
-#include "coordinator/http/http_server.h"
+#include "common/http/http_server.h"
 #include "coordinator/http/metrics.h"
 
 namespace espalier {

@@ -10,7 +10,7 @@
 #include "common/security/path_roots.h"
 #include "common/security/tls_files.h"
 #include "coordinator/core/coordinator.h"
-#include "coordinator/rpc/address.h"
+#include "common/security/listen_address.h"
 #include "coordinator/rpc/gate.h"
 #include "coordinator/store/backup_source.h"
 

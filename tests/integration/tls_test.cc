@@ -6,8 +6,8 @@
 #include <boost/asio/ssl.hpp>
 
 #include "common/base/files.h"
+#include "common/http/http_server.h"
 #include "common/security/channel.h"
-#include "coordinator/http/http_server.h"
 #include "tests/integration/remote.h"
 #include "tests/integration/service.h"
 #include "tests/support/certificates.h"

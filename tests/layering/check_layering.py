@@ -24,6 +24,7 @@ ALLOWED = {
     "common/checkpoint": ["common/base", "common/domain"],
     "common/artifacts": ["common/base"],
     "common/security": ["common/base"],
+    "common/http": ["common/base", "common/security"],
     "common/wire": ["common/base", "common/domain"],
     "coordinator/search": ["common/base", "common/domain"],
     "coordinator/schedule": ["common/base", "common/domain"],
@@ -38,7 +39,7 @@ ALLOWED = {
     "worker/train": ["common/base", "common/domain", "common/checkpoint", "worker/model", "worker/score"],
     "worker/engine": ["common/base", "common/domain", "common/checkpoint", "common/artifacts", "worker/model",
                       "worker/score", "worker/prune", "worker/train"],
-    "worker/session": ["common/base", "common/domain", "common/security", "common/wire", "proto/",
+    "worker/session": ["common/base", "common/domain", "common/http", "common/security", "common/wire", "proto/",
                        "worker/engine/engine.h"],
     "client": ["common/", "proto/"],
 }

@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "common/base/address_list.h"
 #include "common/base/clock.h"
 #include "common/base/files.h"
@@ -18,6 +19,8 @@
 #include "common/base/uuid.h"
 #include "common/security/redact.h"
 #include "worker/session/coordinator_client.h"
+#include "worker/session/metrics_server.h"
+#include "worker/session/worker_metrics.h"
 #include "worker/session/worker_session.h"
 
 namespace espalier {
@@ -27,32 +30,48 @@ constexpr int kEndOfService = SIGUSR2;  // wakes the signal thread when the sess
 // A cluster manager tells every process of a job, and a script among them passes it on: that is one wish, not two.
 constexpr absl::Duration kSameWish = absl::Seconds(1);
 
+// Tells the log what the session tells, and passes it on.
 class LogObserver final : public SessionObserver {
  public:
+  explicit LogObserver(SessionObserver* next) : next_(next) {}
   void OnConnected(int64_t calls_failed_before) override {
     if (!was_connected_) spdlog::info("connected to the coordinator");
     if (was_connected_ && calls_failed_before > 0)
       spdlog::info("connected again after {} failed calls", calls_failed_before);
     was_connected_ = true;
+    next_->OnConnected(calls_failed_before);
   }
-  void OnCallFailed(const absl::Status& status) override { spdlog::warn("call failed: {}", WithoutPaths(status.ToString())); }
-  void OnTaskStarted(const Task& task) override { spdlog::info("started {}/{}", task.job_id, task.task_id); }
-  void OnTaskEnded(const Task& task, const absl::Status& status, absl::Duration taken) override {
+  void OnCallFailed(const absl::Status& status) override {
+    spdlog::warn("call failed: {}", WithoutPaths(status.ToString()));
+    next_->OnCallFailed(status);
+  }
+  void OnTaskStarted(const Task& task) override {
+    spdlog::info("started {}/{}", task.job_id, task.task_id);
+    next_->OnTaskStarted(task);
+  }
+  void OnTaskProgress(const Task& task, const TaskProgress& progress) override { next_->OnTaskProgress(task, progress); }
+  void OnTaskEnded(const Task& task, const absl::StatusOr<TaskOutcome>& outcome, absl::Duration taken) override {
     const double seconds = absl::ToDoubleSeconds(taken);
-    if (status.ok()) {
+    if (outcome.ok()) {
       spdlog::info("finished {}/{} in {:.2f} s", task.job_id, task.task_id, seconds);
     } else {
       spdlog::warn("{}/{} ended after {:.2f} s: {}", task.job_id, task.task_id, seconds,
-                   WithoutPaths(status.ToString()));
+                   WithoutPaths(outcome.status().ToString()));
     }
+    next_->OnTaskEnded(task, outcome, taken);
   }
   void OnDiskFull(const Task& task, const absl::Status& status, absl::Duration wait) override {
     spdlog::warn("{}/{} is run again in {}: {}", task.job_id, task.task_id, absl::FormatDuration(wait),
                  WithoutPaths(status.ToString()));
+    next_->OnDiskFull(task, status, wait);
   }
-  void OnTaskCancelled(int slot) override { spdlog::info("stopping the task in slot {}", slot); }
+  void OnTaskCancelled(int slot) override {
+    spdlog::info("stopping the task in slot {}", slot);
+    next_->OnTaskCancelled(slot);
+  }
 
  private:
+  SessionObserver* const next_;
   bool was_connected_ = false;  // only touched by the session's own thread
 };
 
@@ -162,8 +181,13 @@ absl::Status Serve(const ServeOptions& options, const EngineFactory& make_engine
   const std::string worker_id = options.worker_id.empty() ? NewUuid() : options.worker_id;
   spdlog::info("worker {} on {} with {} slot(s), for {}", worker_id, description.device_name, description.slots,
                WithoutPaths(options.coordinator));
-  LogObserver observer;
   const SteadyClock clock;
+  const std::unique_ptr<WorkerMetrics> metrics =
+      WorkerMetrics::Make({engine.get(), description, options.engine.artifact_folder, [] { return absl::Now(); }});
+  ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<MetricsServer> metrics_server,
+                            MetricsServer::Start(options, metrics.get(), &clock));
+  if (metrics_server != nullptr) spdlog::info("metrics on {}", metrics_server->address());
+  LogObserver observer(metrics.get());
   if (SplitAddresses(options.coordinator).size() > 1) session_options.longest_back_off = absl::Seconds(1);
   WorkerSession session(*engine, *client, clock, worker_id, description, session_options, &observer);
   SignalThread signal_thread(session);

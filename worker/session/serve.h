@@ -23,6 +23,9 @@ struct ServeOptions {
   std::string worker_id;  // empty: a new UUID
   double drain_seconds = 30;
   double disk_patience_seconds = 600;  // how long a task that met a full disk waits for room
+  std::string metrics_listen;          // HOST:PORT of /metrics; empty: none
+  std::string metrics_tokens;          // file of tokens with roles, for who reads it
+  bool is_insecure = false;            // metrics_listen may be reached from other machines without TLS and tokens
   std::string log_format = "text";  // or "json"
   std::string log_level = "info";
   EngineOptions engine;

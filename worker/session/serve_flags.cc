@@ -17,4 +17,14 @@ void AddSecurityFlags(CLI::App& app, ServeOptions& options) {
       ->allow_extra_args(false);
 }
 
+void AddMetricsFlags(CLI::App& app, ServeOptions& options) {
+  app.add_option("--metrics-listen", options.metrics_listen,
+                 "HOST:PORT of /metrics, /healthz and /readyz (port 0: any); default none. Beyond this machine it wants "
+                 "--tls-cert, --tls-key and --metrics-tokens")
+      ->envname("ESPALIER_METRICS_LISTEN");
+  app.add_option("--metrics-tokens", options.metrics_tokens,
+                 "file of lines 'read TOKEN NAME' (mode 0600): /metrics wants one of them");
+  app.add_flag("--insecure", options.is_insecure, "allow --metrics-listen beyond this machine without TLS and tokens");
+}
+
 }  // namespace espalier

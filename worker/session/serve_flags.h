@@ -1,4 +1,4 @@
-// The worker's flags about how it reaches its coordinator and what it may open.
+// The worker's flags about how it reaches its coordinator, what it may open and who may look at it.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -8,5 +8,7 @@
 namespace espalier {
 
 void AddSecurityFlags(CLI::App& app, ServeOptions& options);
+// --metrics-listen and what protects it.
+void AddMetricsFlags(CLI::App& app, ServeOptions& options);
 
 }  // namespace espalier

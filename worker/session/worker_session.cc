@@ -155,7 +155,8 @@ void WorkerSession::RunSlot(int slot) {
     lock.unlock();
     if (observer_ != nullptr) observer_->OnTaskStarted(task);
     const absl::Time began = clock_.Now();
-    const ProgressFunction on_progress = [this, slot](const TaskProgress& progress) {
+    const ProgressFunction on_progress = [this, slot, &task](const TaskProgress& progress) {
+      if (observer_ != nullptr) observer_->OnTaskProgress(task, progress);
       std::lock_guard progress_lock(mutex_);
       state_.OnProgress(slot, progress);
     };
@@ -164,7 +165,7 @@ void WorkerSession::RunSlot(int slot) {
     };
     absl::StatusOr<TaskOutcome> outcome = CheckPaths(options_.roots, task);
     if (outcome.ok()) outcome = RunPatiently(engine_, task, on_progress, stop, options_.disk_patience, on_full);
-    if (observer_ != nullptr) observer_->OnTaskEnded(task, outcome.status(), clock_.Now() - began);
+    if (observer_ != nullptr) observer_->OnTaskEnded(task, outcome, clock_.Now() - began);
     lock.lock();
     state_.OnFinished(clock_.Now(), slot, std::move(outcome));
     Wake();

@@ -38,7 +38,9 @@ class SessionObserver {
   virtual void OnConnected(int64_t /*calls_failed_before*/) {}
   virtual void OnCallFailed(const absl::Status& /*status*/) {}
   virtual void OnTaskStarted(const Task& /*task*/) {}
-  virtual void OnTaskEnded(const Task& /*task*/, const absl::Status& /*status*/, absl::Duration /*taken*/) {}
+  virtual void OnTaskProgress(const Task& /*task*/, const TaskProgress& /*progress*/) {}
+  virtual void OnTaskEnded(const Task& /*task*/, const absl::StatusOr<TaskOutcome>& /*outcome*/,
+                           absl::Duration /*taken*/) {}
   virtual void OnTaskCancelled(int /*slot*/) {}
   virtual void OnDiskFull(const Task& /*task*/, const absl::Status& /*status*/, absl::Duration /*wait*/) {}
 };

@@ -1,5 +1,6 @@
 // A worker with the fake engine, for tests of the whole service path without LibTorch. Takes the flags of
-// espalier-worker that `espalier run` uses; ESPALIER_FAKE_TASK_MS is how long each task takes.
+// espalier-worker that `espalier run` uses; ESPALIER_FAKE_TASK_MS is how long each task takes,
+// ESPALIER_FAKE_NONSENSE makes its evaluations no numbers.
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
@@ -23,6 +24,7 @@ int main(int argc, char** argv) {
   app.add_option("--disk-patience-seconds", options.disk_patience_seconds);
   app.add_option("--log-level", options.log_level);
   espalier::AddSecurityFlags(app, options);
+  espalier::AddMetricsFlags(app, options);
   CLI11_PARSE(app, argc, argv);
   const char* task_ms = std::getenv("ESPALIER_FAKE_TASK_MS");
   const absl::Duration task_time = absl::Milliseconds(task_ms == nullptr ? 0 : std::atoi(task_ms));
@@ -31,7 +33,8 @@ int main(int argc, char** argv) {
         auto artifacts = espalier::OpenFolderArtifactStore(engine.artifact_folder);
         if (!artifacts.ok()) return artifacts.status();
         espalier::testing::FakeEngineOptions fake{
-            .num_slots = engine.num_slots, .task_time = task_time, .device = engine.device};
+            .num_slots = engine.num_slots, .task_time = task_time, .device = engine.device,
+            .tells_nonsense = std::getenv("ESPALIER_FAKE_NONSENSE") != nullptr};
         return std::make_unique<espalier::testing::FakeEngine>(fake, *std::move(artifacts));
       });
   if (!status.ok()) std::fprintf(stderr, "fake_worker: %s\n", status.ToString().c_str());

@@ -1,4 +1,4 @@
-#include "coordinator/rpc/address.h"
+#include "common/security/listen_address.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -113,7 +113,7 @@ absl::Status CheckExposure(const char* flag, const ListenAddress& address, const
   if (address.is_loopback() || protection.is_insecure_allowed) return absl::OkStatus();
   std::vector<std::string> missing;
   if (!protection.has_tls) missing.push_back("TLS (--tls-cert, --tls-key)");
-  if (!protection.has_tokens) missing.push_back("tokens with roles (--tokens)");
+  if (!protection.has_tokens) missing.push_back(absl::StrCat("tokens with roles (", protection.tokens_flag, ")"));
   if (!protection.has_roots) missing.push_back("the folders that jobs may name (--allow-root)");
   if (missing.empty()) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat(

@@ -1,5 +1,5 @@
-// A small HTTP server (Boost.Beast) on one thread, with TLS when it is told to: probes and metrics
-// now, pages later. GET and HEAD only.
+// A small HTTP server (Boost.Beast) on one thread, with TLS when it is told to: probes, metrics and pages. GET and HEAD
+// only.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +34,7 @@ struct HttpOptions {
   std::string host = "127.0.0.1";
   int port = 0;  // 0: any free one
   int max_connections = 256;
+  std::string flag = "--http";  // with which errors begin
   // TLS (1.2 at least) when both are given. Replaced files count for connections made at most so many seconds later.
   std::string certificate_path;
   std::string key_path;
@@ -41,6 +42,8 @@ struct HttpOptions {
   // Asked with the authorization header before anything but the open paths is answered: kUnauthenticated becomes 401,
   // another error 403. None: everybody may read.
   std::function<absl::Status(const std::string& authorization)> authorize;
+  // Told of each answer's status, on the server's thread. May be null.
+  std::function<void(int status)> on_answer;
 };
 
 class HttpServer {

@@ -26,6 +26,7 @@ struct Protection {
   bool has_tokens = false;         // a file with roles, chosen by the operator
   bool has_roots = true;           // jobs may name files in certain folders only; ports that take no jobs leave it true
   bool is_insecure_allowed = false;  // the operator said --insecure
+  const char* tokens_flag = "--tokens";  // how this program is given them
 };
 
 // A TCP address that other machines can reach needs TLS, tokens and roots, or --insecure. kPermissionDenied begins with

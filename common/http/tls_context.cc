@@ -1,4 +1,4 @@
-#include "coordinator/http/tls_context.h"
+#include "common/http/tls_context.h"
 
 #include "absl/strings/str_cat.h"
 

@@ -1,4 +1,4 @@
-#include "coordinator/http/http_server.h"
+#include "common/http/http_server.h"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -13,7 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/strings.h"
-#include "coordinator/http/tls_context.h"
+#include "common/http/tls_context.h"
 
 namespace espalier {
 namespace {
@@ -97,6 +97,7 @@ class Connection final : public std::enable_shared_from_this<Connection<Stream>>
   void Respond() {
     const http::request<http::string_body>& request = parser_->get();
     HttpResponse answer = AnswerTo(request, *shared_);
+    if (shared_->options.on_answer) shared_->options.on_answer(answer.status);
     response_.emplace(static_cast<http::status>(answer.status), request.version());
     response_->set(http::field::content_type, answer.content_type);
     response_->set("X-Content-Type-Options", "nosniff");
@@ -147,7 +148,7 @@ class HttpServerImpl final : public HttpServer {
     }
     const auto fail = [&](const char* what, const beast::error_code& error) {
       return absl::FailedPreconditionError(
-          absl::StrCat("--http: ", what, " ", options.host, ":", options.port, ": ", error.message()));
+          absl::StrCat(options.flag, ": ", what, " ", options.host, ":", options.port, ": ", error.message()));
     };
     beast::error_code error;
     const std::string host = options.host == "localhost" ? "127.0.0.1" : options.host;

@@ -226,6 +226,10 @@ def flag_lines(programs):
 def configuration_lines(files, programs):
     defaults = Defaults(programs)
     messages = {short(message.name): message for file in files for message in file.messages}
+    about = {item.name: item.comment for file in files for item in file.messages + file.enums}
+    for name in TABLES:  # a field without a comment is told by its type's
+        for field in messages[name].fields:
+            field.comment = field.comment or about.get(field.type, "")
     lines = ["## The job", ""]
     for name in TABLES:
         lines += job_table(messages[name], defaults)

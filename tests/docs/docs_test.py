@@ -273,6 +273,15 @@ def check_page(page, build):
         raise AssertionError("\n".join(problems))
 
 
+def check_variables():
+    """The table of environment variables in configuration.md has those that the sources read."""
+    named = set(re.findall(r"`(ESPALIER_[A-Z_]+)`", (ROOT / "docs/configuration.md").read_text()))
+    sources = [path for folder in ("client", "coordinator", "worker", "common") for path in (ROOT / folder).rglob("*.cc")]
+    read = set(re.findall(r'"(ESPALIER_[A-Z_]+)"', "".join(path.read_text() for path in sources)))
+    if len(read) < 8 or named != read:
+        raise AssertionError(f"docs/configuration.md: sources read {sorted(read - named)} beside it, and not {sorted(named - read)}")
+
+
 def check_other_page(page, build):
     problems = links_missing(page)
     for block in commands_of(page):
@@ -286,6 +295,8 @@ def main():
     is_full = "full" in words
     chosen = [page for page in PAGES + OTHER_PAGES if page in words] or PAGES + OTHER_PAGES
     steps = [(page, "flags, links", lambda page=page: check_other_page(page, build)) for page in chosen if page in OTHER_PAGES]
+    if "docs/configuration.md" in chosen:
+        steps.append(("docs/configuration.md", "variables", check_variables))
     for page in (page for page in chosen if page in PAGES):
         steps.append((page, "marks, flags, links", lambda page=page: check_page(page, build)))
         steps.append((page, "commands", lambda page=page: run_page(page, build, is_full)))

@@ -282,6 +282,32 @@ def check_variables():
         raise AssertionError(f"docs/configuration.md: sources read {sorted(read - named)} beside it, and not {sorted(named - read)}")
 
 
+def check_evidence():
+    """The tests and rows of make interop that compatibility.md names are there."""
+    lists = "".join(path.read_text() for path in (ROOT / "tests").rglob("CMakeLists.txt"))
+    cases = re.findall(r'TEST_CASE\("([^"]+)"', "".join(path.read_text() for path in (ROOT / "tests").rglob("*_test.cc")))
+    scripts = [name for names in re.findall(r"foreach\(name ([^)]*)\)", lists) for name in names.split()]
+    known = [*re.findall(r'add_test\(NAME "([^"$]+)"', lists), *(f"e2e: {name}" for name in scripts)]
+    suites = set(re.findall(r"espalier_test_suite\((\w+)", lists))
+    rows = set(re.findall(r'^    "([a-z0-9-]+)": \(', (ROOT / "tests/interop/tools_table.py").read_text(), re.M))
+    missing = []
+    for span in re.findall(r"`([^`\n]+)`", re.sub(r"\s*\n(?!\|)", " ", (ROOT / "docs/compatibility.md").read_text())):
+        suite, _, case = span.partition(": ")
+        start = span.removesuffix(" ...")
+        if suite in suites or re.fullmatch(r"\w+_tests?", span):
+            is_there = suite in suites and any(name.startswith(case.removesuffix(" ...")) for name in cases)
+        elif suite in ("interop", "e2e", "docs", "proto", "deploy"):
+            is_there = any(name.startswith(start) for name in known)
+        elif re.fullmatch(r"(llama|transformers|nemotron|vllm)-(f32|q8|nas|anymodel|\*)|peft|lm-eval", span):
+            is_there = any(row.startswith(span.removesuffix("*")) for row in rows)
+        else:
+            continue
+        if not is_there:
+            missing.append(span)
+    if missing or len(known) < 20 or not rows:
+        raise AssertionError(f"docs/compatibility.md names what is not there: {missing}")
+
+
 def check_other_page(page, build):
     problems = links_missing(page)
     for block in commands_of(page):
@@ -295,6 +321,8 @@ def main():
     is_full = "full" in words
     chosen = [page for page in PAGES + OTHER_PAGES if page in words] or PAGES + OTHER_PAGES
     steps = [(page, "flags, links", lambda page=page: check_other_page(page, build)) for page in chosen if page in OTHER_PAGES]
+    if "docs/compatibility.md" in chosen:
+        steps.append(("docs/compatibility.md", "tests that it names", check_evidence))
     if "docs/configuration.md" in chosen:
         steps.append(("docs/configuration.md", "variables", check_variables))
     for page in (page for page in chosen if page in PAGES):

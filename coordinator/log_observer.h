@@ -17,6 +17,8 @@ class LogObserver final : public CoordinatorObserver {
   void OnLeaseEnded(const LeaseToken& token, const std::string& worker_id, AttemptEnd end,
                     const std::string& reason) override;
   void OnCommitted(const LeaseToken& token, const TaskOutcome& outcome, absl::Duration ran) override;
+  void OnLeaseOver(absl::Duration held, bool is_committed) override { next_->OnLeaseOver(held, is_committed); }
+  void OnGenerationEnded(const std::string& job_id, absl::Duration took) override { next_->OnGenerationEnded(job_id, took); }
   void OnReportRefused(const LeaseToken& token, const std::string& reason) override;
   void OnTaskGivenUp(const std::string& job_id, const std::string& task_id, const std::string& why) override;
   void OnWorkerSeen(const std::string& worker_id, const std::string& host_and_device) override;

@@ -49,6 +49,7 @@ struct Flags {
   std::string log_level = "info";
   std::string log_format = "text";
   double lease_seconds = 60;
+  int64_t disk_reserve_bytes = 64 << 20;
   SecurityOptions security;
   Limits limits;
   StoreOptions store;
@@ -111,6 +112,9 @@ class Program {
     if (is_open_to_others) spdlog::warn("other users can look into the state folder; chmod 700 it");
     artifact_folder_ = flags_.artifacts.empty() ? flags_.state + "/artifacts" : flags_.artifacts;
     ESPALIER_ASSIGN_OR_RETURN(artifacts_, OpenFolderArtifactStore(artifact_folder_));
+    const std::string database = flags_.store.is_postgres() ? "" : flags_.state + "/coordinator.sqlite";
+    disk_.emplace(flags_.state, database, flags_.disk_reserve_bytes);
+    metrics_->Watch(&*disk_, flags_.security.tls.certificate);
     return absl::OkStatus();
   }
 
@@ -176,6 +180,7 @@ class Program {
     options.artifact_folder = artifact_folder_;
     options.upload_folder = flags_.state + "/uploads";
     options.limits = flags_.limits;
+    options.call_observer = metrics_.get();
     options.backup = dynamic_cast<BackupSource*>(store_.get());
     ESPALIER_ASSIGN_OR_RETURN(rpc_, RpcServer::Start(coordinator_.get(), artifacts_.get(), &clock_, options));
     return absl::OkStatus();
@@ -185,18 +190,20 @@ class Program {
     HttpOptions options;
     options.host = http_address_->host;
     options.port = http_address_->port;
+    options.on_answer = [metrics = metrics_.get()](int status) { metrics->OnHttpAnswer(status); };
     security_->ApplyTo(&options);
     return options;
   }
 
   absl::Status ListenHttp() {
     if (!http_address_.has_value()) return absl::OkStatus();
-    ESPALIER_ASSIGN_OR_RETURN(http_, HttpServer::Start(MakeHttpOptions(), MakeRouter(coordinator_.get(), metrics_.get(), &clock_)));
+    ESPALIER_ASSIGN_OR_RETURN(http_, HttpServer::Start(MakeHttpOptions(), MakeRouter(coordinator_.get(), metrics_.get(), &clock_, &*disk_)));
     return absl::OkStatus();
   }
 
   const Flags& flags_;
   SteadyClock clock_;
+  std::optional<StateDisk> disk_;
   std::unique_ptr<Metrics> metrics_;
   LogObserver observer_;
   std::string artifact_folder_;
@@ -236,6 +243,10 @@ int main(int argc, char** argv) {
   app.add_option("--lease-seconds", flags.lease_seconds, "A worker silent for so long loses its leases")
       ->check(CLI::Range(0.5, 86400.0))
       ->capture_default_str();
+  app.add_option("--disk-reserve", flags.disk_reserve_bytes,
+                 "Not ready (/readyz says 503) while the disk under the state has fewer bytes left than this")
+      ->transform(CLI::AsSizeValue(false))
+      ->default_str("64MiB");
   app.add_option("--log-level", flags.log_level)
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
       ->capture_default_str();

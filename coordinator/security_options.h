@@ -9,8 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
-#include "coordinator/access_log.h"
 #include "common/http/http_server.h"
+#include "coordinator/access_log.h"
 #include "coordinator/rpc/server.h"
 
 namespace espalier {

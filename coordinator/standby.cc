@@ -10,6 +10,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/base/uuid.h"
+#include "common/http/process_metrics.h"
 #include "coordinator/rpc/standby_server.h"
 #include "coordinator/store/leader_row.h"
 #include "coordinator/store/postgres_name.h"
@@ -29,7 +30,8 @@ HttpRouter MakeStandbyRouter(const StandbyServer* server) {
   router.exact["/metrics"] = [](const std::string&) {
     return HttpResponse{.content_type = "text/plain; version=0.0.4; charset=utf-8",
                         .body = "# HELP espalier_standing_by Whether this coordinator waits for another one's end.\n"
-                                "# TYPE espalier_standing_by gauge\nespalier_standing_by 1\n"};
+                                "# TYPE espalier_standing_by gauge\nespalier_standing_by 1\n" +
+                                ProcessMetricsText()};
   };
   return router;
 }

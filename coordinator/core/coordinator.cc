@@ -95,14 +95,21 @@ CoordinatorSnapshot Coordinator::Snapshot(absl::Time now) {
   snapshot.store_health = fatal_;
   for (const auto& [id, job] : jobs_) {
     ++snapshot.jobs[job->record.state];
+    snapshot.log_records = std::max(snapshot.log_records, job->last_sequence);
     if (job->record.state != JobState::kRunning || job->program == nullptr) continue;
     const int leased = static_cast<int>(job->leased.size());
     snapshot.running.push_back(
-        {id, job->program->Progress(), static_cast<int>(job->queue.size()) - leased, leased});
+        {id, job->program->Progress(), static_cast<int>(job->queue.size()) - leased, leased, job->Health()});
   }
   for (const auto& [id, worker] : workers_.all()) {
     const int taken = leases_.NumOfWorker(id);
-    if (!worker.IsPresent(now, parts_.options.lease_duration)) continue;
+    if (!worker.IsPresent(now, parts_.options.lease_duration)) {
+      ++snapshot.workers_lost;
+      continue;
+    }
+    snapshot.workers_waiting += worker.is_waiting;
+    ++snapshot.workers_by_version[worker.description.software_version];
+    snapshot.silences.push_back(worker.is_waiting ? absl::ZeroDuration() : now - worker.last_seen);
     ++(worker.is_draining      ? snapshot.workers_draining
        : worker.is_quarantined ? snapshot.workers_quarantined
        : taken > 0             ? snapshot.workers_busy
@@ -110,6 +117,7 @@ CoordinatorSnapshot Coordinator::Snapshot(absl::Time now) {
     snapshot.slots += worker.description.slots;
     snapshot.slots_taken += taken;
   }
+  std::sort(snapshot.silences.begin(), snapshot.silences.end());
   return snapshot;
 }
 

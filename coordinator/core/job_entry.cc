@@ -80,8 +80,23 @@ absl::Status JobEntry::Apply(const EventRecord& event, absl::Time now) {
     RemoveQueued(event.task_id);
   } else {
     RefreshQueue(now);
+    NoteGenerations(now);
   }
   return absl::OkStatus();
+}
+
+// A generation that ends makes other tasks wanted, so that this need not be looked at with each outcome.
+void JobEntry::NoteGenerations(absl::Time now) {
+  const size_t count = program->Generations().size();
+  if (count == num_generations_) return;
+  if (generation_began_ < now) ended_generation = now - generation_began_;
+  num_generations_ = count;
+  generation_began_ = now;
+}
+
+const SearchHealth& JobEntry::Health() {
+  health_ = HealthOf(*program, Preview().dense_cost, health_);
+  return health_;
 }
 
 void JobEntry::RemoveQueued(const std::string& task_id) {

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "coordinator/core/search_health.h"
 #include "coordinator/core/views.h"
 #include "coordinator/schedule/attempt_log.h"
 #include "coordinator/schedule/job_queue.h"
@@ -94,10 +95,15 @@ class JobEntry {
   bool is_wall_time_told = false;
   int64_t version = 1;
   std::string caller;  // empty after a restart
+  std::optional<absl::Duration> ended_generation;  // set by Apply when one ended whose beginning is known
+
+  // How the search does; the program must be there.
+  const SearchHealth& Health();
 
  private:
   absl::Status Tell(const EventRecord& event);
   void RemoveQueued(const std::string& task_id);
+  void NoteGenerations(absl::Time now);
 
   std::optional<JobPreview> preview_;
   std::set<StateKey> live_states_;  // as of live_sequence_
@@ -105,6 +111,9 @@ class JobEntry {
 
   ProgramFactory factory_;
   absl::Time running_since_ = absl::InfinitePast();
+  SearchHealth health_;
+  size_t num_generations_ = 0;
+  absl::Time generation_began_ = absl::InfiniteFuture();  // unknown
 };
 
 }  // namespace espalier

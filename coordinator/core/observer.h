@@ -24,6 +24,10 @@ class CoordinatorObserver {
                             const std::string& /*reason*/) {}
   // `ran`: since the lease was granted; zero for an outcome taken over from another job's bank.
   virtual void OnCommitted(const LeaseToken& /*token*/, const TaskOutcome& /*outcome*/, absl::Duration /*ran*/) {}
+  // A lease is over after `held`; `is_committed`: what it was for was committed, else its time is lost.
+  virtual void OnLeaseOver(absl::Duration /*held*/, bool /*is_committed*/) {}
+  // A generation of a search has ended, `took` after the one before.
+  virtual void OnGenerationEnded(const std::string& /*job_id*/, absl::Duration /*took*/) {}
   virtual void OnReportRefused(const LeaseToken& /*token*/, const std::string& /*reason*/) {}
   virtual void OnTaskGivenUp(const std::string& /*job_id*/, const std::string& /*task_id*/, const std::string& /*why*/) {}
   virtual void OnWorkerSeen(const std::string& /*worker_id*/, const std::string& /*host_and_device*/) {}

@@ -41,6 +41,7 @@ void Coordinator::NoteLeaseOver(const Lease& lease, bool is_complete) {
   if (WorkerEntry* worker = workers_.Find(lease.worker_id)) {
     workers_.SetNumLeases(*worker, leases_.NumOfWorker(lease.worker_id));
   }
+  parts_.observer->OnLeaseOver(now_ - lease.granted_at, is_complete);
   const auto found = jobs_.find(lease.token.job_id);
   if (found == jobs_.end()) return;
   JobEntry& job = *found->second;
@@ -99,6 +100,9 @@ absl::Status Coordinator::CommitEvent(JobEntry& job, EventRecord event, const st
   }
   event.sequence = *sequence;
   const absl::Status applied = job.Apply(event, now);
+  if (const std::optional<absl::Duration> took = std::exchange(job.ended_generation, std::nullopt)) {
+    parts_.observer->OnGenerationEnded(job.record.job_id, *took);
+  }
   if (applied.ok()) return applied;
   // It was checked before it was committed, so this is a defect; the job must not hang.
   return ChangeState(job, JobState::kFailed, absl::StrCat("the search cannot go on: ", applied.message()), now);

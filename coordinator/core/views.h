@@ -9,6 +9,7 @@
 
 #include "absl/time/time.h"
 #include "common/domain/synchronize.h"
+#include "coordinator/core/search_health.h"
 #include "coordinator/search/job_program.h"
 #include "coordinator/store/job_store.h"
 
@@ -64,12 +65,18 @@ struct CoordinatorSnapshot {
     JobProgress progress;
     int tasks_queued = 0;
     int tasks_leased = 0;
+    SearchHealth health;
   };
   std::vector<RunningJob> running;
+  int64_t log_records = 0;  // events committed so far
   int workers_idle = 0;
   int workers_busy = 0;
   int workers_draining = 0;
   int workers_quarantined = 0;
+  int workers_lost = 0;     // silent for longer than a lease, and not forgotten yet
+  int workers_waiting = 0;  // calls that wait for something to do
+  std::map<std::string, int> workers_by_version;
+  std::vector<absl::Duration> silences;  // of workers that are there, since their last call; ascending
   int slots = 0;
   int slots_taken = 0;
   absl::Status store_health;

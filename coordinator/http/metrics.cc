@@ -6,9 +6,13 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "absl/strings/ascii.h"
+#include "common/http/process_metrics.h"
+#include "common/security/tls_files.h"
+#include "coordinator/http/search_metrics.h"
 
 namespace espalier {
 namespace {
@@ -23,6 +27,17 @@ const Histogram::BucketBoundaries kRunSeconds = {0.1, 0.25, 0.5, 1,   2.5, 5,   
 const Histogram::BucketBoundaries kQueueSeconds = {0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600};
 const Histogram::BucketBoundaries kStoreSeconds = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
                                                    0.01,   0.025,   0.05,   0.1,   0.25,   1};
+const Histogram::BucketBoundaries kCallSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
+const Histogram::BucketBoundaries kLongCallSeconds = {0.1, 1, 5, 10, 20, 30, 60, 300, 3600};
+const Histogram::BucketBoundaries kAttempts = {1, 2, 3, 5};
+
+// Calls that wait for something to happen or carry much: their time says nothing of the coordinator's speed.
+bool IsLongCall(const std::string& method) {
+  for (const char* name : {"Synchronize", "WatchJob", "ReadArtifact", "UploadArtifact", "Backup", "Watch", "ServerReflectionInfo"}) {
+    if (method == name) return true;
+  }
+  return false;
+}
 
 class MetricsImpl final : public Metrics {
  public:
@@ -33,6 +48,20 @@ class MetricsImpl final : public Metrics {
         .Register(registry_)
         .Add({{"version", version}})
         .Set(1);
+    // Series that are there before the first event: a rate over one that begins with it would miss it.
+    for (const char* end : {"expired", "failed", "handed_back"}) leases_ended_.Add({{"end", end}});
+    for (const char* outcome : {"succeeded", "infeasible"}) {
+      committed_.Add({{"kind", Name(TaskKind::kEvaluate)}, {"outcome", outcome}});
+    }
+    for (const char* use : {"trained", "replayed", "scored"}) tokens_.Add({{"use", use}});
+    for (const char* outcome : {"useful", "wasted"}) slot_seconds_.Add({{"outcome", outcome}});
+    for (const char* code : {"RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE"}) store_errors_.Add({{"code", code}});
+    standing_by_.Set(0);
+  }
+
+  void Watch(const StateDisk* disk, const std::string& certificate) override {
+    disk_ = disk;
+    certificate_ = certificate;
   }
 
   void OnLeaseGranted(const LeaseToken&, const std::string&, TaskKind kind, const std::string&,
@@ -43,8 +72,13 @@ class MetricsImpl final : public Metrics {
   void OnLeaseEnded(const LeaseToken&, const std::string&, AttemptEnd end, const std::string&) override {
     leases_ended_.Add({{"end", Name(end)}}).Increment();
   }
-  void OnCommitted(const LeaseToken&, const TaskOutcome& outcome, absl::Duration ran) override {
+  void OnCommitted(const LeaseToken& token, const TaskOutcome& outcome, absl::Duration ran) override {
     const TaskKind kind = static_cast<TaskKind>(outcome.index());
+    if (token.attempt == 0) {
+      banks_reused_.Increment();
+    } else {
+      attempts_.Observe(token.attempt);
+    }
     run_.Add({{"kind", Name(kind)}}, kRunSeconds).Observe(absl::ToDoubleSeconds(ran));
     const auto* measurement = std::get_if<Measurement>(&outcome);
     const bool is_feasible = measurement == nullptr || measurement->feasible;
@@ -55,12 +89,30 @@ class MetricsImpl final : public Metrics {
     tokens_.Add({{"use", "scored"}}).Increment(static_cast<double>(measurement->scored_tokens));
     engine_seconds_.Increment(measurement->assemble_seconds + measurement->train_seconds + measurement->score_seconds);
   }
+  void OnLeaseOver(absl::Duration held, bool is_committed) override {
+    slot_seconds_.Add({{"outcome", is_committed ? "useful" : "wasted"}}).Increment(std::max(0.0, absl::ToDoubleSeconds(held)));
+  }
+  void OnGenerationEnded(const std::string&, absl::Duration took) override {
+    generation_seconds_.Observe(absl::ToDoubleSeconds(took));
+  }
+  void OnWorkerQuarantined(const std::string&, absl::Duration, const std::vector<std::string>& reasons) override {
+    if (!reasons.empty()) quarantines_.Increment();
+  }
   void OnReportRefused(const LeaseToken&, const std::string&) override { reports_rejected_.Increment(); }
   void OnTaskGivenUp(const std::string&, const std::string&, const std::string&) override { given_up_.Increment(); }
   void OnStoreError(const std::string&, const absl::Status& status) override {
     store_errors_.Add({{"code", absl::StatusCodeToString(status.code())}}).Increment();
   }
   void OnStoreWrite(absl::Duration took) override { store_commit_.Observe(absl::ToDoubleSeconds(took)); }
+  void OnCall(const std::string& method, const std::string& code, absl::Duration took) override {
+    calls_.Add({{"method", method}, {"code", code}}).Increment();
+    const bool is_long = IsLongCall(method);
+    (is_long ? long_call_ : call_)
+        .Add({{"method", method}}, is_long ? kLongCallSeconds : kCallSeconds)
+        .Observe(absl::ToDoubleSeconds(took));
+  }
+  void OnTick(absl::Duration late) override { tick_lag_.Observe(absl::ToDoubleSeconds(late)); }
+  void OnHttpAnswer(int status) override { http_.Add({{"code", std::to_string(status)}}).Increment(); }
 
   std::string Text(const CoordinatorSnapshot& snapshot) override {
     const std::lock_guard lock(text_mutex_);
@@ -70,43 +122,59 @@ class MetricsImpl final : public Metrics {
       const auto found = snapshot.jobs.find(state);
       searches_.Add({{"state", absl::AsciiStrToLower(Name(state))}}).Set(found == snapshot.jobs.end() ? 0 : found->second);
     }
+    SetFleet(snapshot);
+    SetMachine();
+    log_records_.Set(static_cast<double>(snapshot.log_records));
+    // Series of a search exist only while it runs, so they live in a registry of their own that is made anew each time.
+    prometheus::Registry running;
+    AddSearchMetrics(snapshot, running);
+    auto& versions = BuildGauge().Name("espalier_workers_by_version").Help("Workers by their version.").Register(running);
+    for (const auto& [version, count] : snapshot.workers_by_version) versions.Add({{"version", version}}).Set(count);
+    std::vector<prometheus::MetricFamily> families = registry_.Collect();
+    for (prometheus::MetricFamily& family : running.Collect()) families.push_back(std::move(family));
+    return prometheus::TextSerializer().Serialize(families) + ProcessMetricsText();
+  }
+
+ private:
+  void SetFleet(const CoordinatorSnapshot& snapshot) {
     workers_.Add({{"state", "idle"}}).Set(snapshot.workers_idle);
     workers_.Add({{"state", "busy"}}).Set(snapshot.workers_busy);
     workers_.Add({{"state", "draining"}}).Set(snapshot.workers_draining);
     workers_.Add({{"state", "quarantined"}}).Set(snapshot.workers_quarantined);
+    workers_lost_.Set(snapshot.workers_lost);
     slots_.Add({{"state", "taken"}}).Set(snapshot.slots_taken);
     slots_.Add({{"state", "free"}}).Set(std::max(0, snapshot.slots - snapshot.slots_taken));
-    // Series of a search exist only while it runs, so they live in a registry of their own that is made anew each time.
-    prometheus::Registry running;
-    AddRunning(snapshot, running);
-    std::vector<prometheus::MetricFamily> families = registry_.Collect();
-    for (prometheus::MetricFamily& family : running.Collect()) families.push_back(std::move(family));
-    return prometheus::TextSerializer().Serialize(families);
+    waiting_calls_.Set(snapshot.workers_waiting);
+    int wanted = 0;
+    for (const CoordinatorSnapshot::RunningJob& job : snapshot.running) wanted += job.tasks_queued + job.tasks_leased;
+    wanted_slots_.Set(wanted);
+    const std::vector<absl::Duration>& silences = snapshot.silences;
+    const auto silence = [&](double quantile) {
+      if (silences.empty()) return 0.0;
+      return absl::ToDoubleSeconds(silences[static_cast<size_t>(quantile * static_cast<double>(silences.size() - 1))]);
+    };
+    silence_.Add({{"quantile", "0.5"}}).Set(silence(0.5));
+    silence_.Add({{"quantile", "0.9"}}).Set(silence(0.9));
+    silence_.Add({{"quantile", "1"}}).Set(silence(1));
   }
 
- private:
-  static void AddRunning(const CoordinatorSnapshot& snapshot, prometheus::Registry& registry) {
-    auto& tasks = BuildGauge().Name("espalier_tasks").Help("Tasks of a running search.").Register(registry);
-    auto& generation = BuildGauge().Name("espalier_generation").Help("Generation of a running search.").Register(registry);
-    auto& best = BuildGauge()
-                     .Name("espalier_best_fitness")
-                     .Help("KL divergence of the best candidate so far, in nats per token.")
-                     .Register(registry);
-    auto& trained = BuildGauge().Name("espalier_trained_tokens").Help("Committed train tokens.").Register(registry);
-    auto& planned =
-        BuildGauge().Name("espalier_planned_train_tokens").Help("Train tokens of the schedule.").Register(registry);
-    for (const CoordinatorSnapshot::RunningJob& job : snapshot.running) {
-      const prometheus::Labels search = {{"search", job.job_id}};
-      tasks.Add({{"search", job.job_id}, {"state", "queued"}}).Set(job.tasks_queued);
-      tasks.Add({{"search", job.job_id}, {"state", "leased"}}).Set(job.tasks_leased);
-      generation.Add(search).Set(job.progress.generation);
-      if (!job.progress.best_digest.empty()) best.Add(search).Set(job.progress.best_fitness);
-      trained.Add(search).Set(static_cast<double>(job.progress.trained_tokens));
-      planned.Add(search).Set(static_cast<double>(job.progress.planned_train_tokens));
+  void SetMachine() {
+    if (disk_ != nullptr) {
+      const StateDisk::Space space = disk_->Look();
+      disk_free_.Add({}).Set(static_cast<double>(space.free_bytes));
+      disk_size_.Add({}).Set(static_cast<double>(space.size_bytes));
+      disk_reserve_.Add({}).Set(static_cast<double>(disk_->reserve_bytes()));
+      if (space.store_bytes > 0) store_size_.Add({}).Set(static_cast<double>(space.store_bytes));
+    }
+    if (certificate_.empty()) return;
+    if (const absl::StatusOr<absl::Time> end = ExpiryOf(certificate_); end.ok()) {
+      certificate_end_.Add({}).Set(absl::ToDoubleSeconds(*end - absl::UnixEpoch()));
     }
   }
 
   std::mutex text_mutex_;
+  const StateDisk* disk_ = nullptr;
+  std::string certificate_;
   prometheus::Registry registry_;
   prometheus::Family<prometheus::Counter>& leases_granted_ =
       BuildCounter().Name("espalier_leases_granted_total").Help("Leases granted.").Register(registry_);
@@ -148,6 +216,94 @@ class MetricsImpl final : public Metrics {
       BuildGauge().Name("espalier_workers").Help("Workers by state.").Register(registry_);
   prometheus::Family<prometheus::Gauge>& slots_ =
       BuildGauge().Name("espalier_worker_slots").Help("Slots of living workers.").Register(registry_);
+  prometheus::Gauge& workers_lost_ = BuildGauge()
+                                         .Name("espalier_workers_lost")
+                                         .Help("Workers that are silent for longer than a lease, and not forgotten yet.")
+                                         .Register(registry_)
+                                         .Add({});
+  prometheus::Gauge& waiting_calls_ = BuildGauge()
+                                          .Name("espalier_waiting_calls")
+                                          .Help("Calls of workers that wait for something to do.")
+                                          .Register(registry_)
+                                          .Add({});
+  prometheus::Gauge& wanted_slots_ = BuildGauge()
+                                         .Name("espalier_wanted_slots")
+                                         .Help("Tasks that run or could run now: as many slots could be busy.")
+                                         .Register(registry_)
+                                         .Add({});
+  prometheus::Gauge& log_records_ = BuildGauge()
+                                        .Name("espalier_event_log_records")
+                                        .Help("Events that were committed to the store so far.")
+                                        .Register(registry_)
+                                        .Add({});
+  prometheus::Gauge& standing_by_ = BuildGauge()
+                                        .Name("espalier_standing_by")
+                                        .Help("Whether this coordinator waits for another one's end.")
+                                        .Register(registry_)
+                                        .Add({});
+  prometheus::Counter& banks_reused_ = BuildCounter()
+                                           .Name("espalier_bank_layers_reused_total")
+                                           .Help("Layers of level banks taken over from an earlier job.")
+                                           .Register(registry_)
+                                           .Add({});
+  prometheus::Counter& quarantines_ = BuildCounter()
+                                          .Name("espalier_quarantines_total")
+                                          .Help("Times that a worker was put into quarantine.")
+                                          .Register(registry_)
+                                          .Add({});
+  prometheus::Family<prometheus::Counter>& slot_seconds_ =
+      BuildCounter()
+          .Name("espalier_slot_seconds_total")
+          .Help("Seconds that leases held slots: useful when the outcome was committed, else wasted.")
+          .Register(registry_);
+  prometheus::Family<prometheus::Counter>& calls_ =
+      BuildCounter().Name("espalier_rpc_requests_total").Help("gRPC calls by how they ended.").Register(registry_);
+  prometheus::Family<prometheus::Counter>& http_ =
+      BuildCounter().Name("espalier_http_requests_total").Help("Answers of the HTTP port.").Register(registry_);
+  prometheus::Family<prometheus::Histogram>& call_ =
+      BuildHistogram().Name("espalier_rpc_duration_seconds").Help("gRPC calls that are answered at once.").Register(registry_);
+  prometheus::Family<prometheus::Histogram>& long_call_ = BuildHistogram()
+                                                              .Name("espalier_rpc_long_duration_seconds")
+                                                              .Help("gRPC calls that wait for something or stream.")
+                                                              .Register(registry_);
+  prometheus::Histogram& attempts_ = BuildHistogram()
+                                         .Name("espalier_attempts_per_commit")
+                                         .Help("Leases that a task took until its outcome was committed.")
+                                         .Register(registry_)
+                                         .Add({}, kAttempts);
+  prometheus::Histogram& generation_seconds_ = BuildHistogram()
+                                                   .Name("espalier_generation_duration_seconds")
+                                                   .Help("From the end of a generation to the end of the next.")
+                                                   .Register(registry_)
+                                                   .Add({}, kRunSeconds);
+  prometheus::Histogram& tick_lag_ = BuildHistogram()
+                                         .Name("espalier_tick_lag_seconds")
+                                         .Help("How late the coordinator's thread ran what was due.")
+                                         .Register(registry_)
+                                         .Add({}, kCallSeconds);
+  prometheus::Family<prometheus::Gauge>& silence_ = BuildGauge()
+                                                        .Name("espalier_worker_silence_seconds")
+                                                        .Help("Time since workers' last calls, by quantile of workers.")
+                                                        .Register(registry_);
+  prometheus::Family<prometheus::Gauge>& disk_free_ = BuildGauge()
+                                                          .Name("espalier_state_disk_free_bytes")
+                                                          .Help("Room on the disk under the state.")
+                                                          .Register(registry_);
+  prometheus::Family<prometheus::Gauge>& disk_size_ = BuildGauge()
+                                                          .Name("espalier_state_disk_size_bytes")
+                                                          .Help("Size of the disk under the state.")
+                                                          .Register(registry_);
+  prometheus::Family<prometheus::Gauge>& disk_reserve_ = BuildGauge()
+                                                             .Name("espalier_state_disk_reserve_bytes")
+                                                             .Help("With less room than this the coordinator is not ready.")
+                                                             .Register(registry_);
+  prometheus::Family<prometheus::Gauge>& store_size_ =
+      BuildGauge().Name("espalier_store_size_bytes").Help("The SQLite database with its log.").Register(registry_);
+  prometheus::Family<prometheus::Gauge>& certificate_end_ =
+      BuildGauge()
+          .Name("espalier_certificate_expiry_timestamp_seconds")
+          .Help("When the coordinator's certificate ends, in seconds since 1970.")
+          .Register(registry_);
   prometheus::Gauge& epoch_ = BuildGauge()
                                   .Name("espalier_leader_epoch")
                                   .Help("Rises with every start of a coordinator.")

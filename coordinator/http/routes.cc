@@ -5,13 +5,14 @@
 
 namespace espalier {
 
-HttpRouter MakeRouter(Coordinator* coordinator, Metrics* metrics, const Clock* clock) {
+HttpRouter MakeRouter(Coordinator* coordinator, Metrics* metrics, const Clock* clock, const StateDisk* disk) {
   HttpRouter router;
   router.open = {"/healthz", "/readyz"};
-  // Alive: this thread answers. Ready: the store can be written, so that work can go on.
+  // Alive: this thread answers. Ready: the store can be written and has room, so that work can go on.
   router.exact["/healthz"] = [](const std::string&) { return HttpResponse{.body = "ok\n"}; };
-  router.exact["/readyz"] = [coordinator](const std::string&) {
-    const absl::Status status = coordinator->Fatal();
+  router.exact["/readyz"] = [coordinator, disk](const std::string&) {
+    absl::Status status = coordinator->Fatal();
+    if (status.ok() && disk != nullptr) status = disk->CheckRoom();
     if (status.ok()) return HttpResponse{.body = "ok\n"};
     return HttpResponse{.status = 503, .body = WithoutPaths(ToStd(status.message())) + "\n"};
   };

@@ -5,16 +5,19 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <future>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/files.h"
 #include "common/base/status_macros.h"
 #include "coordinator/rpc/admin_service.h"
+#include "coordinator/rpc/call_meter.h"
 #include "coordinator/rpc/executor.h"
 #include "coordinator/rpc/gate.h"
 #include "coordinator/rpc/search_service.h"
@@ -73,6 +76,11 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 3'000);
+    if (options_.call_observer != nullptr) {
+      std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> meters;
+      meters.push_back(MakeCallMeter(options_.call_observer));
+      builder.experimental().SetInterceptorCreators(std::move(meters));
+    }
     const mode_t old_mask = ::umask(0177);  // a Unix socket has mode 0600 from its first moment
     server_ = builder.BuildAndStart();
     ::umask(old_mask);
@@ -110,7 +118,12 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
  private:
   void Tick() {
     if (!is_ticking_) return;
-    coordinator_->Tick(clock_->Now());
+    const absl::Time now = clock_->Now();
+    if (options_.call_observer != nullptr) {
+      options_.call_observer->OnTick(std::max(now - last_tick_ - kTickEvery, absl::ZeroDuration()));
+    }
+    last_tick_ = now;
+    coordinator_->Tick(now);
     workers_.Tick();
     watches_.Tick();
   }
@@ -121,6 +134,7 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
   const ServerOptions options_;
   Gate gate_;
   bool is_stopped_ = false;
+  absl::Time last_tick_ = absl::InfiniteFuture();  // of main_'s thread; none yet
   std::atomic<bool> is_ticking_ = false;  // all members are there
   std::unique_ptr<Executor> main_;
   std::unique_ptr<Executor> readers_;

@@ -7,10 +7,11 @@
 #include "absl/status/statusor.h"
 #include "common/artifacts/artifact_store.h"
 #include "common/base/clock.h"
+#include "common/security/listen_address.h"
 #include "common/security/path_roots.h"
 #include "common/security/tls_files.h"
+#include "coordinator/core/call_observer.h"
 #include "coordinator/core/coordinator.h"
-#include "common/security/listen_address.h"
 #include "coordinator/rpc/gate.h"
 #include "coordinator/store/backup_source.h"
 
@@ -27,6 +28,7 @@ struct ServerOptions {
   std::string artifact_folder;
   std::string upload_folder;
   Limits limits;
+  CallObserver* call_observer = nullptr;  // may be null
   BackupSource* backup = nullptr;  // null: the store is no file
 };
 

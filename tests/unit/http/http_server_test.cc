@@ -65,7 +65,7 @@ TEST_CASE("Metrics: counters follow what the core tells, gauges its snapshot", "
   CoordinatorSnapshot snapshot;
   snapshot.epoch = 4;
   snapshot.jobs[JobState::kRunning] = 1;
-  snapshot.running.push_back({"search-1", {}, 5, 2});
+  snapshot.running.push_back({"search-1", {}, 5, 2, {}});
   const std::string text = metrics->Text(snapshot);
   for (const char* line : {"espalier_build_info{version=\"1.2.3\"} 1",
                            "espalier_leases_granted_total{kind=\"evaluate\"} 1",
@@ -77,8 +77,48 @@ TEST_CASE("Metrics: counters follow what the core tells, gauges its snapshot", "
                            "espalier_leader_epoch 4"}) {
     CHECK_THAT(text, Catch::Contains(line));
   }
+  // Series that alerts build rates over are there before the first event.
+  CHECK_THAT(text, Catch::Contains("espalier_leases_ended_total{end=\"failed\"} 0") &&
+                       Catch::Contains("espalier_slot_seconds_total{outcome=\"wasted\"} 0"));
   // Series of a search go when it has ended.
   CHECK_THAT(metrics->Text({}), !Catch::Contains("search-1"));
+}
+
+TEST_CASE("Metrics: calls, attempts and lost time are counted, each call under its own kind", "[http]") {
+  const auto metrics = Metrics::Make("1.2.3");
+  metrics->OnCall("CreateJob", "OK", absl::Milliseconds(3));
+  metrics->OnCall("Synchronize", "UNAVAILABLE", absl::Seconds(15));
+  metrics->OnHttpAnswer(401);
+  metrics->OnLeaseOver(absl::Seconds(7), false);
+  metrics->OnLeaseOver(absl::Seconds(9), true);
+  metrics->OnCommitted({1, "job", "task", 3}, Measurement{}, absl::Seconds(3));
+  metrics->OnCommitted({1, "job", "task", 0}, BankLayerOutcome{}, absl::ZeroDuration());
+  metrics->OnWorkerQuarantined("w", absl::Minutes(1), {"why"});
+  metrics->OnWorkerQuarantined("w", absl::ZeroDuration(), {});
+  const std::string text = metrics->Text({});
+  for (const char* line : {"espalier_rpc_requests_total{code=\"OK\",method=\"CreateJob\"} 1",
+                           "espalier_rpc_duration_seconds_bucket{method=\"CreateJob\",le=\"0.005\"} 1",
+                           "espalier_rpc_long_duration_seconds_bucket{method=\"Synchronize\",le=\"20\"} 1",
+                           "espalier_http_requests_total{code=\"401\"} 1", "espalier_slot_seconds_total{outcome=\"wasted\"} 7",
+                           "espalier_slot_seconds_total{outcome=\"useful\"} 9", "espalier_attempts_per_commit_bucket{le=\"2\"} 0",
+                           "espalier_attempts_per_commit_bucket{le=\"3\"} 1", "espalier_bank_layers_reused_total 1",
+                           "espalier_quarantines_total 1", "process_start_time_seconds "}) {
+    CHECK_THAT(text, Catch::Contains(line));
+  }
+  CHECK_THAT(text, !Catch::Contains("espalier_rpc_duration_seconds_bucket{method=\"Synchronize\""));
+}
+
+TEST_CASE("StateDisk: less room than the reserve is said with both numbers, and shows among the metrics", "[http]") {
+  const StateDisk roomy("/", "", 1);
+  CHECK(roomy.CheckRoom().ok());
+  const StateDisk full("/", "", int64_t{1} << 62);
+  const absl::Status status = full.CheckRoom();
+  CHECK(status.code() == absl::StatusCode::kResourceExhausted);
+  CHECK_THAT(std::string(status.message()), Catch::Contains("4611686018427387904") && Catch::Contains("--disk-reserve"));
+  const auto metrics = Metrics::Make("1.2.3");
+  metrics->Watch(&full, "");
+  CHECK_THAT(metrics->Text({}), Catch::Contains("espalier_state_disk_reserve_bytes 4.61168") &&
+                                    Catch::Contains("espalier_state_disk_free_bytes "));
 }
 
 }  // namespace

@@ -153,9 +153,9 @@ class MetricsImpl final : public Metrics {
       if (silences.empty()) return 0.0;
       return absl::ToDoubleSeconds(silences[static_cast<size_t>(quantile * static_cast<double>(silences.size() - 1))]);
     };
-    silence_.Add({{"quantile", "0.5"}}).Set(silence(0.5));
-    silence_.Add({{"quantile", "0.9"}}).Set(silence(0.9));
-    silence_.Add({{"quantile", "1"}}).Set(silence(1));
+    silence_.Add({{"rank", "median"}}).Set(silence(0.5));
+    silence_.Add({{"rank", "p90"}}).Set(silence(0.9));
+    silence_.Add({{"rank", "longest"}}).Set(silence(1));
   }
 
   void SetMachine() {
@@ -283,7 +283,7 @@ class MetricsImpl final : public Metrics {
                                          .Add({}, kCallSeconds);
   prometheus::Family<prometheus::Gauge>& silence_ = BuildGauge()
                                                         .Name("espalier_worker_silence_seconds")
-                                                        .Help("Time since workers' last calls, by quantile of workers.")
+                                                        .Help("Time since workers' last calls, by their rank among the workers.")
                                                         .Register(registry_);
   prometheus::Family<prometheus::Gauge>& disk_free_ = BuildGauge()
                                                           .Name("espalier_state_disk_free_bytes")

@@ -11,7 +11,7 @@ using prometheus::BuildGauge;
 using prometheus::Family;
 using prometheus::Gauge;
 
-using Job = CoordinatorSnapshot::RunningJob;
+using RunningSearch = CoordinatorSnapshot::RunningJob;
 
 // Where it is and what it has spent.
 class ProgressGauges {
@@ -28,7 +28,7 @@ class ProgressGauges {
         planned_tokens_(
             BuildGauge().Name("espalier_planned_train_tokens").Help("Train tokens of the schedule.").Register(registry)) {}
 
-  void Set(const Job& job, const prometheus::Labels& search) {
+  void Set(const RunningSearch& job, const prometheus::Labels& search) {
     tasks_.Add({{"search", job.job_id}, {"state", "queued"}}).Set(job.tasks_queued);
     tasks_.Add({{"search", job.job_id}, {"state", "leased"}}).Set(job.tasks_leased);
     generation_.Add(search).Set(job.progress.generation);
@@ -61,7 +61,7 @@ class QualityGauges {
                    .Register(registry)),
         population_(BuildGauge()
                         .Name("espalier_population_fitness")
-                        .Help("Fitness within the last generation, by quantile: 0 is the best.")
+                        .Help("Fitness within the last generation, in nats per token.")
                         .Register(registry)),
         diversity_(BuildGauge()
                        .Name("espalier_population_diversity_ratio")
@@ -84,16 +84,16 @@ class QualityGauges {
                   .Help("Cost of the present parent over that of the dense model.")
                   .Register(registry)) {}
 
-  void Set(const Job& job, const prometheus::Labels& search) {
+  void Set(const RunningSearch& job, const prometheus::Labels& search) {
     if (!job.progress.best_digest.empty()) {
       best_.Add(search).Set(job.progress.best_fitness);
       error_.Add(search).Set(job.progress.best_standard_error);
     }
     const SearchHealth& health = job.health;
     if (health.generations == 0) return;
-    population_.Add({{"search", job.job_id}, {"quantile", "0"}}).Set(health.best_fitness);
-    population_.Add({{"search", job.job_id}, {"quantile", "0.5"}}).Set(health.median_fitness);
-    population_.Add({{"search", job.job_id}, {"quantile", "1"}}).Set(health.worst_fitness);
+    population_.Add({{"search", job.job_id}, {"rank", "best"}}).Set(health.best_fitness);
+    population_.Add({{"search", job.job_id}, {"rank", "median"}}).Set(health.median_fitness);
+    population_.Add({{"search", job.job_id}, {"rank", "worst"}}).Set(health.worst_fitness);
     diversity_.Add(search).Set(health.diversity_ratio);
     unique_.Add(search).Set(health.unique_ratio);
     agreement_.Add(search).Set(health.rank_agreement);
@@ -117,7 +117,7 @@ class QualityGauges {
 void AddSearchMetrics(const CoordinatorSnapshot& snapshot, prometheus::Registry& registry) {
   ProgressGauges progress(registry);
   QualityGauges quality(registry);
-  for (const Job& job : snapshot.running) {
+  for (const RunningSearch& job : snapshot.running) {
     const prometheus::Labels search = {{"search", job.job_id}};
     progress.Set(job, search);
     quality.Set(job, search);

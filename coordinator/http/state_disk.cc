@@ -8,7 +8,7 @@
 namespace espalier {
 namespace {
 
-int64_t FileBytes(const std::string& path) {
+int64_t DatabaseFileBytes(const std::string& path) {
   std::error_code error;
   const std::uintmax_t bytes = std::filesystem::file_size(path, error);
   return error ? 0 : static_cast<int64_t>(bytes);
@@ -24,7 +24,7 @@ StateDisk::Space StateDisk::Look() const {
     space.free_bytes = static_cast<int64_t>(info.available);
     space.size_bytes = static_cast<int64_t>(info.capacity);
   }
-  if (!database_.empty()) space.store_bytes = FileBytes(database_) + FileBytes(database_ + "-wal");
+  if (!database_.empty()) space.store_bytes = DatabaseFileBytes(database_) + DatabaseFileBytes(database_ + "-wal");
   return space;
 }
 

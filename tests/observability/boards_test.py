@@ -21,7 +21,7 @@ COUNTS = {  # gauges of things that are counted or have no unit, and what they a
     "espalier_worker_own_slots": "slots", "espalier_worker_tokens_per_second": "tokens a second", "espalier_worker_connected": "0 or 1",
     "process_open_fds": "files", "process_max_fds": "files", "process_threads": "threads",
 }
-LABELS = {"le", "kind", "outcome", "end", "use", "code", "state", "search", "quantile", "method", "version", "device", "device_name", "step", "location",
+LABELS = {"le", "kind", "outcome", "end", "use", "code", "state", "search", "rank", "method", "version", "device", "device_name", "step", "location",
           "result"}
 SEARCH_GAUGES = 14  # metrics that may carry a search's id
 PANELS = {"timeseries", "stat", "gauge", "table", "heatmap", "histogram", "state-timeline", "piechart", "row"}

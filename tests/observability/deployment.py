@@ -67,8 +67,8 @@ class Deployment:
         program = self.programs.bin / ("espalier-worker" if is_real else "espalier-fake-worker")
         environment = {**self.environment("work"), "ESPALIER_FAKE_TASK_MS": str(task_ms), **more}
         with open(self.folder / f"worker-{port}.log", "w") as log:
-            self.workers[port] = subprocess.Popen([str(program), "--artifacts", str(self.artifacts), "--metrics-listen", f"127.0.0.1:{port}",
-                                                   "--disk-patience-seconds", "60"], env=environment, stdout=log, stderr=log)
+            self.workers[port] = subprocess.Popen([str(program), "--coordinator", f"127.0.0.1:{self.port}", "--artifacts", str(self.artifacts),
+                                                   "--metrics-listen", f"127.0.0.1:{port}", "--disk-patience-seconds", "60"], env=environment, stdout=log, stderr=log)
         return port
 
     def kill_worker(self, port):

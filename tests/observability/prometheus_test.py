@@ -91,15 +91,15 @@ def healthy_job(prometheus, deployment):
 
 
 def workers_die(prometheus, deployment):
-    ports = [deployment.start_worker(task_ms=400) for _ in range(3)]
+    ports = [deployment.start_worker(task_ms=2000) for _ in range(4)]
     prometheus.aim("espalier-worker", ports)
     submit_fake(deployment, "dying", generations=40)
     harness.wait_until(lambda: prometheus.values("sum(espalier_evaluations_total) > 0", 5), 60, "the job runs")
     time.sleep(2)
-    deployment.kill_worker(ports[0])
-    deployment.kill_worker(ports[1])
-    expect(prometheus, "two of three workers are killed", "EspalierWorkerDown", "EspalierWorkersLost", "EspalierLeasesLost", "EspalierTimeWasted")
-    deployment.kill_worker(ports[2])
+    for port in ports[:3]:
+        deployment.kill_worker(port)
+    expect(prometheus, "three of four workers are killed", "EspalierWorkerDown", "EspalierWorkersLost", "EspalierLeasesLost", "EspalierTimeWasted")
+    deployment.kill_worker(ports[3])
     expect(prometheus, "the last one is killed", "EspalierWorkersMissing", "EspalierNoProgress")
     ports = [deployment.start_worker(task_ms=100)]
     prometheus.aim("espalier-worker", ports)
@@ -143,7 +143,7 @@ def callers_are_refused(prometheus, deployment):
 
 
 def disks_fill(prometheus, deployment):
-    port = deployment.start_worker(task_ms=100)
+    port = deployment.start_worker(task_ms=700)
     prometheus.aim("espalier-worker", [port])
     submit_fake(deployment, "full", generations=60)
     state, artifacts = deployment.disks

@@ -182,6 +182,7 @@ class Program {
     options.limits = flags_.limits;
     options.call_observer = metrics_.get();
     options.backup = dynamic_cast<BackupSource*>(store_.get());
+    options.version = ESPALIER_VERSION;
     ESPALIER_ASSIGN_OR_RETURN(rpc_, RpcServer::Start(coordinator_.get(), artifacts_.get(), &clock_, options));
     return absl::OkStatus();
   }

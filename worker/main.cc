@@ -7,6 +7,7 @@
 
 #include "absl/strings/numbers.h"
 #include "common/base/strings.h"
+#include "worker/engine/devices.h"
 #include "worker/engine/engine.h"
 #include "worker/engine/one_shot.h"
 #include "worker/session/serve.h"
@@ -66,6 +67,20 @@ int Evaluate(const EvaluateFolderRequest& request) {
   return 0;
 }
 
+// What `espalier doctor` asks: LibTorch's version, and the devices that it can compute on.
+int ListDevices() {
+  const DeviceReport report = FindDevices();
+  nlohmann::ordered_json json;
+  json["libtorch"] = report.libtorch_version;
+  json["cuda_devices"] = nlohmann::ordered_json::array();
+  for (const FoundDevice& device : report.cuda_devices)
+    json["cuda_devices"].push_back(
+        {{"name", device.name}, {"memory_bytes", device.memory_bytes}, {"free_bytes", device.free_bytes}});
+  json["cuda_problem"] = report.cuda_problem;
+  std::printf("%s\n", json.dump(2).c_str());
+  return 0;
+}
+
 void AddServeOptions(CLI::App& app, ServeOptions& options, std::string& device) {
   app.add_option("--coordinator", options.coordinator, "where the coordinator listens: HOST:PORT or unix:PATH")
       ->envname("ESPALIER_COORDINATOR");
@@ -109,12 +124,14 @@ int Main(int argc, char** argv) {
   evaluate->add_option("--windows", request.windows, "windows to read (0: all)")->capture_default_str();
   evaluate->add_option("--device", device, "cpu, cuda or cuda:INDEX")->capture_default_str();
   evaluate->add_option("--threads", request.threads, "threads on a CPU")->capture_default_str();
+  CLI::App* devices = app.add_subcommand("devices", "LibTorch's version and the devices that it can compute on, as JSON");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
 
+  if (devices->parsed()) return ListDevices();
   if (evaluate->parsed()) {
     if (!ParseDevice(device, &request.device, &request.device_index)) {
       return Fail(absl::InvalidArgumentError("--device: '" + device + "' is not cpu, cuda or cuda:INDEX"));

@@ -31,8 +31,10 @@ absl::Status CheckCreate(const v1::CreateJobRequest& request) {
 
 }  // namespace
 
-absl::Status SearchServiceImpl::Allow(const grpc::CallbackServerContext& context, const char* method) const {
-  return parts_.gate->Check(context, v1::SearchService::service_full_name(), method);
+absl::Status SearchServiceImpl::Allow(grpc::CallbackServerContext& context, const char* method) const {
+  const absl::Status status = parts_.gate->Check(context, v1::SearchService::service_full_name(), method);
+  if (status.ok() && !parts_.version.empty()) context.AddInitialMetadata(kVersionMetadata, parts_.version);
+  return status;
 }
 
 grpc::ServerUnaryReactor* SearchServiceImpl::CreateJob(grpc::CallbackServerContext* context,

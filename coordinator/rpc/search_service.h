@@ -26,7 +26,11 @@ struct SearchServiceParts {
   std::string upload_folder;  // for uploads under way
   Limits limits;
   PathRoots roots;  // where the files of jobs must lie
+  std::string version = {};  // told with every answer; empty: not told
 };
+
+// The coordinator's version, in the metadata that an answer begins with.
+inline constexpr char kVersionMetadata[] = "espalier-version";
 
 class SearchServiceImpl final : public v1::SearchService::CallbackService {
  public:
@@ -67,7 +71,7 @@ class SearchServiceImpl final : public v1::SearchService::CallbackService {
   using JobCall = absl::StatusOr<JobView> (Coordinator::*)(absl::Time, const std::string&);
   grpc::ServerUnaryReactor* OnJob(grpc::CallbackServerContext* context, const char* method, const std::string& name,
                                   JobCall call, v1::Job* response);
-  absl::Status Allow(const grpc::CallbackServerContext& context, const char* method) const;
+  absl::Status Allow(grpc::CallbackServerContext& context, const char* method) const;
   // On a reader thread; finishes the call itself or hands it to the main thread.
   void Prepare(const v1::CreateJobRequest& request, const std::string& caller, v1::CreateJobResponse* response,
                grpc::ServerUnaryReactor* reactor);

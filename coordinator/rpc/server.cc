@@ -45,7 +45,7 @@ class RpcServerImpl final : public RpcServer, public CoordinatorListener {
         watches_(coordinator, clock, main_.get(), limits_),
         workers_(coordinator, clock, &gate_, main_.get(), limits_.max_workers),
         search_(SearchServiceParts{coordinator, artifacts, clock, &gate_, main_.get(), readers_.get(), &watches_,
-                                   options.artifact_folder, options.upload_folder, options.limits, options.roots}),
+                                   options.artifact_folder, options.upload_folder, options.limits, options.roots, options.version}),
         admin_(options.backup, &gate_, readers_.get(), options.upload_folder) {
     main_->SetLimit(limits_.max_queued_calls);
     readers_->SetLimit(limits_.max_queued_reads);

@@ -30,6 +30,7 @@ struct ServerOptions {
   Limits limits;
   CallObserver* call_observer = nullptr;  // may be null
   BackupSource* backup = nullptr;  // null: the store is no file
+  std::string version;             // told to callers; empty: not told
 };
 
 class RpcServer {

@@ -9,8 +9,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "client/suggest/choices.h"
 #include "common/base/files.h"
 #include "common/base/status_macros.h"
 #include "common/checkpoint/first_parent_folder.h"
@@ -32,7 +32,7 @@ absl::StatusOr<Enum> Choose(const std::string& flag, const std::string& text,
   if (found != choices.end()) return found->second;
   std::vector<std::string> names;
   for (const auto& [name, value] : choices) names.push_back(name);
-  return absl::InvalidArgumentError(absl::StrCat(flag, ": '", text, "' is not one of ", absl::StrJoin(names, ", ")));
+  return absl::InvalidArgumentError(absl::StrCat(flag, ": ", NotOneOf(text, names)));
 }
 
 std::string AbsolutePath(const std::string& path) {
@@ -229,13 +229,16 @@ void AddJobFlags(CLI::App& command, JobFlags& flags) {
   command.add_option("--generations", flags.generations,
                      "most generations of the whole job (0: stop at the first parent)");
   command.add_option("--seed", flags.seed, "of every random choice (0)");
-  command.add_option("--preset", flags.preset, "balanced (default) or darwinlm");
-  command.add_option("--mode", flags.mode, "train each stage anew (restart) or go on (continue)");
-  command.add_option("--first-parent", flags.first_parent, 
+  command.add_option("--preset", flags.preset, "named schedule (balanced)")
+      ->check(KnownValues({"balanced", "darwinlm"}));
+  command.add_option("--mode", flags.mode, "train each stage anew (restart) or go on (continue)")
+      ->check(KnownValues({"restart", "continue"}));
+  command.add_option("--first-parent", flags.first_parent,
                      "uniform, additive, a mask FILE (JSON) or the FOLDER of a pruned model (any block_configs)");
-  command.add_option("--head-granularity", flags.head_granularity, "head or kv-group");
-  command.add_option("--runtime", flags.runtime,
-                     "what has to load the result: huggingface, gguf, nemotron-nas, vllm-anymodel");
+  command.add_option("--head-granularity", flags.head_granularity, "what a level of attention removes")
+      ->check(KnownValues({"head", "kv-group"}));
+  command.add_option("--runtime", flags.runtime, "what has to load the result")
+      ->check(KnownValues({"huggingface", "gguf", "nemotron-nas", "vllm-anymodel"}));
   command.add_option("--sequence-length", flags.sequence_length,
                      "tokens of a window (from the token file or the model)");
   command.add_option("--tokens-per-step", flags.tokens_per_step, "tokens of an optimiser step in the search");
@@ -245,7 +248,7 @@ void AddJobFlags(CLI::App& command, JobFlags& flags) {
                      "train the winner on so many tokens before the export, e.g. 5M");
   command.add_flag("--recover-yardsticks", flags.recover_yardsticks,
                    "train the uniform and the additive mask as well, to compare");
-  command.add_option("--device", flags.device, "cpu or cuda");
+  command.add_option("--device", flags.device, "where candidates are trained")->check(KnownValues({"cpu", "cuda"}));
   command.add_option("--priority", flags.priority, "jobs of higher priority get workers first, -100 to 100 (0)");
   command.add_option("--weight", flags.weight, "share of the workers' time among jobs of one priority (1)");
   command.add_option("--max-workers", flags.max_workers, "most workers at once (0: no limit)");

@@ -7,6 +7,7 @@
 #include "client/commands/commands.h"
 #include "client/commands/tokens_command.h"
 #include "client/exit_codes.h"
+#include "client/suggest/usage_error.h"
 
 int main(int argc, char** argv) {
   CLI::App app(
@@ -37,7 +38,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success& asked_for_help) {
     return app.exit(asked_for_help);
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "espalier: %s; see --help\n", error.what());
+    const std::string message = espalier::UsageMessage(app, {argv + 1, argv + argc}, error);
+    std::fprintf(stderr, "espalier: %s%s\n", message.c_str(), message.ends_with('?') ? "" : "; see --help");
     return espalier::kExitUsage;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "espalier: internal error: %s\n", error.what());

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
 #include "client/exit_codes.h"
+#include "client/render/output.h"
 #include "common/base/atomic_file.h"
 #include "common/base/sha256.h"
 #include "common/base/status_macros.h"
@@ -60,10 +61,8 @@ int Backup(const BackupFlags& flags) {
   if (!found.ok()) return Fail(found.status());
   const absl::StatusOr<int64_t> num_bytes = FetchBackup(**connection, flags.output);
   if (!num_bytes.ok()) return Fail(num_bytes.status());
-  if (flags.remote.is_json()) {
-    const nlohmann::ordered_json json = {{"output", flags.output}, {"bytes", *num_bytes}};
-    std::printf("%s\n", json.dump(2).c_str());
-  } else {
+  const nlohmann::ordered_json json = {{"output", flags.output}, {"bytes", *num_bytes}};
+  if (!PrintOutput(flags.remote.format, [&json] { return json; }, {flags.output})) {
     std::printf("%s  %lld bytes\nbring it back with: espalier-coordinator --state NEW_FOLDER --restore %s\n",
                 flags.output.c_str(), static_cast<long long>(*num_bytes), flags.output.c_str());
   }

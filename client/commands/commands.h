@@ -14,7 +14,7 @@ namespace espalier {
 void AddDemoCommand(CLI::App& app, int& exit_code);
 void AddRunCommand(CLI::App& app, int& exit_code);
 void AddSubmitCommand(CLI::App& app, int& exit_code);
-void AddJobCommands(CLI::App& app, int& exit_code);      // get, list, watch, cancel, pause, resume, delete
+void AddJobCommands(CLI::App& app, int& exit_code);      // get, list, cancel, pause, resume, delete
 void AddListingCommands(CLI::App& app, int& exit_code);  // candidates, workers
 void AddBackupCommand(CLI::App& app, int& exit_code);
 void AddExportCommand(CLI::App& app, int& exit_code);
@@ -23,7 +23,7 @@ void AddInspectCommand(CLI::App& app, int& exit_code);
 void AddFleetCommand(CLI::App& app, int& exit_code);  // up, down
 void AddCompletionCommand(CLI::App& app, int& exit_code);
 
-// --format, for every command that prints.
+// --format, for every command that prints: "table" is for people; see client/render/output.h.
 void AddFormatFlag(CLI::App& command, std::string& format);
 
 // --coordinator, --token-file, --tls-... and --format, for the commands that talk to a coordinator.
@@ -32,8 +32,7 @@ struct RemoteFlags {
   std::string token_file;
   TlsFiles tls;
   std::string tls_server_name;
-  std::string format = "text";
-  bool is_json() const { return format == "json"; }
+  std::string format = "table";
 };
 void AddRemoteFlags(CLI::App& command, RemoteFlags& flags);
 absl::StatusOr<std::unique_ptr<Connection>> Connect(const RemoteFlags& flags);

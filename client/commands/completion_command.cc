@@ -30,7 +30,7 @@ const char kKnownValues[] = R"(
     --head-granularity) words="head kv-group" ;;
     --device) words="cpu cuda" ;;
     --runtime) words="huggingface gguf nemotron-nas vllm-anymodel" ;;
-    --format) words="text json" ;;)";
+    --format) words="table json yaml name" ;;)";
 
 std::string BashScript(CLI::App& app) {
   std::string cases;

@@ -9,8 +9,10 @@
 #include "client/commands/commands.h"
 #include "client/exit_codes.h"
 #include "client/process/child_process.h"
-#include "client/render/format.h"
 #include "client/render/mask_picture.h"
+#include "client/render/output.h"
+#include "client/render/table.h"
+#include "client/render/terminal.h"
 #include "client/result/report_html.h"
 #include "client/run/interrupt.h"
 #include "client/run/run_job.h"
@@ -27,7 +29,7 @@ struct DemoFlags {
   std::string output = "out/demo";
   std::string examples;
   int workers = 0;
-  std::string format = "text";
+  std::string format = "table";
 };
 
 // The examples lie in the source tree or beside an installed program: <folder of the program or a parent>/examples.
@@ -119,12 +121,9 @@ int Demo(const DemoFlags& flags) {
   options.workers = flags.workers;
   const absl::StatusOr<RunReport> report = RunJob(options);
   if (!report.ok()) return Fail(report.status());
-  if (flags.format == "json") {
-    std::printf("%s\n", ToJson(*report).dump(2).c_str());
-    return kExitOk;
-  }
+  if (PrintOutput(flags.format, [&report] { return ToJson(*report); }, {flags.output})) return kExitOk;
   std::printf("\nWhat is left of each layer (heads of %d, neurons of %d):\n\n%s\n", report->units[0].size,
-              report->units[1].size, MaskPicture(report->units, 80, ::isatty(STDOUT_FILENO) != 0).c_str());
+              report->units[1].size, MaskPicture(report->units, 80, WantsColours(stdout)).c_str());
   std::printf("%s\n", FormatTable(ResultTable(*report)).c_str());
   if (!report->chosen_because.empty()) std::printf("Why this mask: %s\n\n", report->chosen_because.c_str());
   std::fflush(stdout);

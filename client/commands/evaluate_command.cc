@@ -9,6 +9,7 @@
 #include "client/job_flags.h"
 #include "client/process/child_process.h"
 #include "client/render/format.h"
+#include "client/render/output.h"
 #include "client/run/interrupt.h"
 #include "common/base/status_macros.h"
 
@@ -20,7 +21,7 @@ struct EvaluateFlags {
   std::string tokens;
   std::string evaluate_tokens;
   std::string device = "cpu";
-  std::string format = "text";
+  std::string format = "table";
   int sequence_length = 0;
 };
 
@@ -53,8 +54,9 @@ int Evaluate(const EvaluateFlags& flags) {
     std::printf("%s", run->output.c_str());
     return kExitOk;
   }
-  const nlohmann::json json = nlohmann::json::parse(run->output, nullptr, false);
+  const nlohmann::ordered_json json = nlohmann::ordered_json::parse(run->output, nullptr, false);
   if (!json.is_object()) return Fail(absl::InternalError("espalier-worker printed no JSON"));
+  if (PrintOutput(flags.format, [&json] { return json; }, {flags.model})) return kExitOk;
   std::printf("perplexity %.4f\n%d windows of %d tokens, %s parameters, %s\n", json.value("perplexity", 0.0),
               json.value("windows", 0), json.value("sequence_length", 0),
               FormatCount(json.value("parameters", 0.0)).c_str(), FormatSeconds(json.value("seconds", 0.0)).c_str());

@@ -8,7 +8,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
+#include "client/commands/job_names.h"
 #include "client/exit_codes.h"
+#include "client/render/output.h"
+#include "client/suggest/choices.h"
 #include "client/service/results.h"
 #include "common/base/status_macros.h"
 #include "common/checkpoint/gguf_writer.h"
@@ -38,21 +41,24 @@ constexpr std::array<RuntimeFlag, 4> kRuntimes = {{{"huggingface", Runtime::kHug
                                                    {"nemotron-nas", Runtime::kNemotronNas},
                                                    {"vllm-anymodel", Runtime::kVllmAnyModel}}};
 
+std::vector<std::string> RuntimeNames() {
+  std::vector<std::string> names;
+  for (const RuntimeFlag& flag : kRuntimes) names.push_back(flag.name);
+  return names;
+}
+
 absl::StatusOr<Runtime> ParseRuntime(const std::string& text) {
   for (const auto& [name, runtime] : kRuntimes) {
     if (text == name) return runtime;
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("--runtime: '", text, "' is none of huggingface, gguf, nemotron-nas, vllm-anymodel"));
+  return absl::InvalidArgumentError(absl::StrCat("--runtime: ", NotOneOf(text, RuntimeNames())));
 }
 
 void PrintWritten(const ExportFlags& flags, const checkpoint::ModelFolder& model) {
-  if (flags.remote.is_json()) {
-    const nlohmann::json json = {{"output", flags.output},
-                                 {"runtime", flags.runtime},
-                                 {"parameters", CountParameters(model.config())}};
-    std::printf("%s\n", json.dump(2).c_str());
-  } else {
+  const nlohmann::ordered_json json = {{"output", flags.output},
+                                       {"parameters", CountParameters(model.config())},
+                                       {"runtime", flags.runtime}};
+  if (!PrintOutput(flags.remote.format, [&json] { return json; }, {flags.output})) {
     std::printf("%s  %s  %lld parameters\n", flags.runtime.c_str(), flags.output.c_str(),
                 static_cast<long long>(CountParameters(model.config())));
   }
@@ -86,7 +92,9 @@ absl::StatusOr<RunReport> Fetch(const ExportFlags& flags, const std::string& out
   ESPALIER_ASSIGN_OR_RETURN(const auto connection, Connect(flags.remote));
   v1::GetJobRequest request;
   request.set_name(FullJobName(flags.source));
-  ESPALIER_ASSIGN_OR_RETURN(const v1::Job job, connection->Call(&v1::SearchService::Stub::GetJob, request));
+  const absl::StatusOr<v1::Job> found = connection->Call(&v1::SearchService::Stub::GetJob, request);
+  if (!found.ok()) return WithNearestJob(*connection, request.name(), found.status());
+  const v1::Job& job = *found;
   if (job.state() != v1::Job::SUCCEEDED) {
     return absl::FailedPreconditionError(absl::StrCat(job.name(), " is ", v1::Job::State_Name(job.state()),
                                                       "; only a job that SUCCEEDED has something to export"));
@@ -97,9 +105,7 @@ absl::StatusOr<RunReport> Fetch(const ExportFlags& flags, const std::string& out
 // What `run` writes: model/, result.json, report.html.
 absl::Status FetchAll(const ExportFlags& flags) {
   ESPALIER_ASSIGN_OR_RETURN(const RunReport report, Fetch(flags, flags.output));
-  if (flags.remote.is_json()) {
-    std::printf("%s\n", ToJson(report).dump(2).c_str());
-  } else {
+  if (!PrintOutput(flags.remote.format, [&report] { return ToJson(report); }, {flags.output})) {
     std::printf("model   %s/model\nresult  %s/result.json\nreport  %s/report.html\n", flags.output.c_str(),
                 flags.output.c_str(), flags.output.c_str());
   }
@@ -153,9 +159,11 @@ void AddExportCommand(CLI::App& app, int& exit_code) {
   command->add_option("--output", flags->output, "folder to write; with --runtime gguf a file")->required();
   command
       ->add_option("--runtime", flags->runtime,
-                   "huggingface, gguf (llama.cpp), nemotron-nas (vLLM, SGLang, TensorRT-LLM), vllm-anymodel (a fork)")
+                   "gguf is for llama.cpp, nemotron-nas for vLLM, SGLang and TensorRT-LLM, vllm-anymodel for a fork")
+      ->check(KnownValues(RuntimeNames()))
       ->capture_default_str();
-  command->add_option("--gguf-type", flags->gguf_type, "auto (as stored), f32, f16, bf16 or q8_0")
+  command->add_option("--gguf-type", flags->gguf_type, "numbers of a GGUF; auto: as stored")
+      ->check(KnownValues({"auto", "f32", "f16", "bf16", "q8_0"}))
       ->capture_default_str();
   command->add_flag("--without-tokenizer", flags->without_tokenizer, "a GGUF that takes and gives token ids only");
   AddRemoteFlags(*command, flags->remote);

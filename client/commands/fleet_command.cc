@@ -4,6 +4,7 @@
 #include "client/commands/commands.h"
 #include "client/exit_codes.h"
 #include "client/fleet/slurm_fleet.h"
+#include "client/render/output.h"
 #include "client/run/interrupt.h"
 
 namespace espalier {
@@ -12,23 +13,24 @@ namespace {
 struct FleetFlags {
   SlurmFleet fleet;
   bool is_slurm = false;
-  std::string format = "text";
+  std::string format = "table";
 };
 
 int Up(const FleetFlags& flags) {
   CatchInterrupts();
   const absl::StatusOr<FleetUp> up = BringUp(flags.fleet);
   if (!up.ok()) return Fail(up.status());
-  if (flags.format == "json") {
-    const nlohmann::ordered_json json = {{"fleet", flags.fleet.folder},
-                                         {"wanted", flags.fleet.workers},
-                                         {"found", up->found},
-                                         {"submitted", up->submitted},
-                                         {"worker_job", up->worker_job},
-                                         {"coordinator_job", up->coordinator_job}};
-    std::printf("%s\n", json.dump(2).c_str());
-    return kExitOk;
+  const nlohmann::ordered_json json = {{"fleet", flags.fleet.folder},
+                                       {"wanted", flags.fleet.workers},
+                                       {"found", up->found},
+                                       {"submitted", up->submitted},
+                                       {"worker_job", up->worker_job},
+                                       {"coordinator_job", up->coordinator_job}};
+  std::vector<std::string> jobs;
+  for (const std::string& job : {up->coordinator_job, up->worker_job}) {
+    if (!job.empty()) jobs.push_back(job);
   }
+  if (PrintOutput(flags.format, [&json] { return json; }, jobs)) return kExitOk;
   if (!up->coordinator_job.empty()) std::printf("coordinator  job %s\n", up->coordinator_job.c_str());
   if (up->submitted > 0) {
     std::printf("workers      job %s, %d of %d (%d were there)\n", up->worker_job.c_str(), up->submitted,

@@ -5,6 +5,9 @@
 #include "client/commands/commands.h"
 #include "client/exit_codes.h"
 #include "client/render/format.h"
+#include "client/render/output.h"
+#include "client/render/table.h"
+#include "client/suggest/choices.h"
 #include "common/base/status_macros.h"
 #include "common/checkpoint/model_folder.h"
 #include "common/domain/cost.h"
@@ -18,7 +21,7 @@ using Json = nlohmann::ordered_json;
 struct InspectFlags {
   std::string model;
   std::string head_granularity = "kv-group";
-  std::string format = "text";
+  std::string format = "table";
 };
 
 const char* RopeName(RopeType type) {
@@ -163,11 +166,7 @@ void PrintText(const Json& json) {
 int Inspect(const InspectFlags& flags) {
   const absl::StatusOr<Json> json = Describe(flags);
   if (!json.ok()) return Fail(json.status());
-  if (flags.format == "json") {
-    std::printf("%s\n", json->dump(2).c_str());
-  } else {
-    PrintText(*json);
-  }
+  if (!PrintOutput(flags.format, [&json] { return *json; }, {flags.model})) PrintText(*json);
   return kExitOk;
 }
 
@@ -177,8 +176,8 @@ void AddInspectCommand(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<InspectFlags>();
   CLI::App* command = app.add_subcommand("inspect", "shape, features, parameters by part and ladder of a model folder");
   command->add_option("model", flags->model, "model folder")->required();
-  command->add_option("--head-granularity", flags->head_granularity, "head or kv-group")
-      ->check(CLI::IsMember({"head", "kv-group"}))
+  command->add_option("--head-granularity", flags->head_granularity, "what a level removes")
+      ->check(OneOf({"head", "kv-group"}))
       ->capture_default_str();
   AddFormatFlag(*command, flags->format);
   command->callback([flags, &exit_code] { exit_code = Inspect(*flags); });

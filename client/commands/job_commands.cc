@@ -1,18 +1,15 @@
 #include <cstdio>
-#include <ctime>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "client/commands/commands.h"
+#include "client/commands/job_names.h"
+#include "client/commands/print_job.h"
 #include "client/exit_codes.h"
-#include "client/render/format.h"
+#include "client/render/output.h"
 #include "client/render/progress_view.h"
+#include "client/render/table.h"
 #include "client/result/report_from_job.h"
-#include "client/result/report_html.h"
 #include "client/run/interrupt.h"
-#include "client/service/results.h"
-#include "common/base/status_macros.h"
 
 namespace espalier {
 namespace {
@@ -21,39 +18,6 @@ struct JobCommandFlags {
   RemoteFlags remote;
   std::string job;
 };
-
-std::string StateName(const v1::Job& job) { return absl::AsciiStrToLower(v1::Job::State_Name(job.state())); }
-
-std::string TargetText(const v1::JobSpec& spec) {
-  if (spec.target().kind_case() == v1::Target::kCount) return FormatCount(static_cast<double>(spec.target().count()));
-  return FormatPercent(spec.target().share());
-}
-
-std::string ResultLine(const v1::Job& job) {
-  if (job.state() == v1::Job::FAILED) return absl::StrCat("failed: ", job.failure());
-  return HasEnded(job) ? StateName(job) : ProgressLine(job);
-}
-
-void PrintJob(const v1::Job& job) {
-  std::vector<std::vector<std::string>> rows = {{"job", job.name()},
-                                                {"state", StateName(job)},
-                                                {"model", job.spec().model_folder()},
-                                                {"target", TargetText(job.spec())},
-                                                {"progress", ResultLine(job)}};
-  if (!job.spec().display_name().empty()) rows.insert(rows.begin() + 1, {"name", job.spec().display_name()});
-  for (const std::string& failed : job.failed_tasks()) rows.push_back({"gave up", failed});
-  std::printf("%s", FormatTable(rows).c_str());
-  const absl::StatusOr<RunReport> report = ReportFromJob(job);
-  if (report.ok()) std::printf("\n%s", FormatTable(ResultTable(*report)).c_str());
-}
-
-void Print(const RemoteFlags& flags, const v1::Job& job) {
-  if (flags.is_json()) {
-    std::printf("%s\n", MessageJson(job).dump(2).c_str());
-  } else {
-    PrintJob(job);
-  }
-}
 
 // get, cancel, pause, resume: one call that takes a name and answers with the job.
 template <typename Request>
@@ -64,8 +28,8 @@ int OneCall(const JobCommandFlags& flags,
   Request request;
   request.set_name(FullJobName(flags.job));
   const absl::StatusOr<v1::Job> job = (*connection)->Call(method, request);
-  if (!job.ok()) return Fail(job.status());
-  Print(flags.remote, *job);
+  if (!job.ok()) return Fail(WithNearestJob(**connection, FullJobName(flags.job), job.status()));
+  PrintJobAs(flags.remote.format, *job);
   return kExitOk;
 }
 
@@ -75,10 +39,11 @@ int Delete(const JobCommandFlags& flags) {
   v1::DeleteJobRequest request;
   request.set_name(FullJobName(flags.job));
   const auto response = (*connection)->Call(&v1::SearchService::Stub::DeleteJob, request);
-  if (!response.ok()) return Fail(response.status());
-  if (flags.remote.is_json()) {
+  if (!response.ok()) return Fail(WithNearestJob(**connection, request.name(), response.status()));
+  if (flags.remote.format == "json") {
     std::printf("{\"deleted\": \"%s\"}\n", request.name().c_str());
-  } else {
+  } else if (!PrintOutput(flags.remote.format, [&] { return nlohmann::ordered_json{{"deleted", request.name()}}; },
+                          {request.name()})) {
     std::printf("deleted %s\n", request.name().c_str());
   }
   return kExitOk;
@@ -95,42 +60,32 @@ int Watch(const JobCommandFlags& flags) {
         **connection, FullJobName(flags.job), absl::Seconds(60), [&view](const v1::Job& state) { view.Show(state); },
         [] { return !IsInterrupted(); });
   }
-  if (!job.ok()) return Fail(job.status());
-  Print(flags.remote, *job);
+  if (!job.ok()) return Fail(WithNearestJob(**connection, FullJobName(flags.job), job.status()));
+  PrintJobAs(flags.remote.format, *job);
   return job->state() == v1::Job::SUCCEEDED ? kExitOk : kExitJobFailed;
-}
-
-absl::StatusOr<std::vector<v1::Job>> ListAll(Connection& connection) {
-  std::vector<v1::Job> jobs;
-  v1::ListJobsRequest request;
-  do {
-    ESPALIER_ASSIGN_OR_RETURN(const v1::ListJobsResponse response,
-                              connection.Call(&v1::SearchService::Stub::ListJobs, request));
-    jobs.insert(jobs.end(), response.jobs().begin(), response.jobs().end());
-    request.set_page_token(response.next_page_token());
-  } while (!request.page_token().empty());
-  return jobs;
 }
 
 int List(const RemoteFlags& flags) {
   const auto connection = Connect(flags);
   if (!connection.ok()) return Fail(connection.status());
-  const absl::StatusOr<std::vector<v1::Job>> jobs = ListAll(**connection);
+  const absl::StatusOr<std::vector<v1::Job>> jobs = AllJobs(**connection, absl::Seconds(30));
   if (!jobs.ok()) return Fail(jobs.status());
-  if (flags.is_json()) {
+  std::vector<std::string> names;
+  for (const v1::Job& job : *jobs) names.push_back(job.name());
+  const auto json = [&jobs] {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const v1::Job& job : *jobs) list.push_back(MessageJson(job));
-    std::printf("%s\n", list.dump(2).c_str());
-    return kExitOk;
-  }
+    return list;
+  };
+  if (PrintOutput(flags.format, json, names)) return kExitOk;
   std::vector<std::vector<std::string>> rows = {{"job", "state", "created", "target", "name", "progress"}};
   for (const v1::Job& job : *jobs) {
     const std::string created =
         absl::FormatTime("%Y-%m-%d %H:%M", absl::FromUnixSeconds(job.create_time().seconds()), absl::LocalTimeZone());
     rows.push_back(
-        {job.name(), StateName(job), created, TargetText(job.spec()), job.spec().display_name(), ResultLine(job)});
+        {job.name(), JobStateName(job), created, JobTargetText(job.spec()), job.spec().display_name(), JobResultLine(job)});
   }
-  std::printf("%s", FormatTable(rows).c_str());
+  PrintTable(rows);
   return kExitOk;
 }
 

@@ -4,8 +4,11 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
+#include "client/commands/job_names.h"
 #include "client/exit_codes.h"
 #include "client/render/format.h"
+#include "client/render/output.h"
+#include "client/render/table.h"
 #include "client/result/report_from_job.h"
 #include "common/base/status_macros.h"
 
@@ -13,7 +16,7 @@ namespace espalier {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Rows = std::vector<std::vector<std::string>>;
+using Rows = TableRows;
 
 absl::StatusOr<std::vector<v1::Candidate>> AllCandidates(Connection& connection, const std::string& job) {
   std::vector<v1::Candidate> candidates;
@@ -42,11 +45,17 @@ absl::StatusOr<std::vector<v1::Worker>> AllWorkers(Connection& connection) {
   return workers;
 }
 
+// False when a table is asked for.
 template <typename Message>
-void PrintJson(const std::vector<Message>& messages) {
-  Json list = Json::array();
-  for (const Message& message : messages) list.push_back(MessageJson(message));
-  std::printf("%s\n", list.dump(2).c_str());
+bool PrintMessages(const std::string& format, const std::vector<Message>& messages) {
+  std::vector<std::string> names;
+  for (const Message& message : messages) names.push_back(message.name());
+  const auto json = [&messages] {
+    Json list = Json::array();
+    for (const Message& message : messages) list.push_back(MessageJson(message));
+    return list;
+  };
+  return PrintOutput(format, json, names);
 }
 
 std::vector<std::string> CandidateRow(const v1::Candidate& candidate) {
@@ -97,14 +106,11 @@ int Candidates(const RemoteFlags& flags, const std::string& job) {
   const auto connection = Connect(flags);
   if (!connection.ok()) return Fail(connection.status());
   const auto candidates = AllCandidates(**connection, job);
-  if (!candidates.ok()) return Fail(candidates.status());
-  if (flags.is_json()) {
-    PrintJson(*candidates);
-    return kExitOk;
-  }
+  if (!candidates.ok()) return Fail(WithNearestJob(**connection, FullJobName(job), candidates.status()));
+  if (PrintMessages(flags.format, *candidates)) return kExitOk;
   Rows rows = {{"candidate", "generation", "parent", "cost", "mask", "stage", "fitness", "error"}};
   for (const v1::Candidate& candidate : *candidates) rows.push_back(CandidateRow(candidate));
-  std::printf("%s", FormatTable(rows).c_str());
+  PrintTable(rows);
   return kExitOk;
 }
 
@@ -113,13 +119,10 @@ int Workers(const RemoteFlags& flags) {
   if (!connection.ok()) return Fail(connection.status());
   const auto workers = AllWorkers(**connection);
   if (!workers.ok()) return Fail(workers.status());
-  if (flags.is_json()) {
-    PrintJson(*workers);
-    return kExitOk;
-  }
+  if (PrintMessages(flags.format, *workers)) return kExitOk;
   Rows rows = {{"worker", "state", "host", "device", "silent", "done", "failed", "retained", "doing"}};
   for (const v1::Worker& worker : *workers) rows.push_back(WorkerRow(worker));
-  std::printf("%s", FormatTable(rows).c_str());
+  PrintTable(rows);
   for (const v1::Worker& worker : *workers) {
     if (worker.quarantine_reasons().empty()) continue;
     std::printf("\n%s is in quarantine: it failed what other workers did (restart it, or wait)\n", worker.name().c_str());

@@ -1,11 +1,15 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
+#include "client/render/output.h"
+#include "client/suggest/choices.h"
 
 namespace espalier {
 
 void AddFormatFlag(CLI::App& command, std::string& format) {
-  command.add_option("--format", format, "text or json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+  command.add_option("--format", format, "what to print")
+      ->check(OneOf({std::begin(kFormats), std::end(kFormats)}))
+      ->capture_default_str();
 }
 
 void AddRemoteFlags(CLI::App& command, RemoteFlags& flags) {

@@ -4,8 +4,10 @@
 #include "client/commands/commands.h"
 #include "client/exit_codes.h"
 #include "client/job_flags.h"
-#include "client/render/format.h"
 #include "client/render/mask_picture.h"
+#include "client/render/output.h"
+#include "client/render/table.h"
+#include "client/render/terminal.h"
 #include "client/result/report_html.h"
 #include "client/run/interrupt.h"
 #include "client/run/run_job.h"
@@ -18,7 +20,7 @@ struct RunFlags {
   std::string output;
   std::string state;
   int workers = 0;
-  std::string format = "text";
+  std::string format = "table";
 };
 
 int Run(const RunFlags& flags) {
@@ -32,11 +34,8 @@ int Run(const RunFlags& flags) {
   options.workers = flags.workers;
   const absl::StatusOr<RunReport> report = RunJob(options);
   if (!report.ok()) return Fail(report.status());
-  if (flags.format == "json") {
-    std::printf("%s\n", ToJson(*report).dump(2).c_str());
-    return kExitOk;
-  }
-  std::printf("%s\n%s\n%s\n", MaskPicture(report->units, 80, false).c_str(), FormatTable(ResultTable(*report)).c_str(),
+  if (PrintOutput(flags.format, [&report] { return ToJson(*report); }, {flags.output})) return kExitOk;
+  std::printf("%s\n%s\n%s\n", MaskPicture(report->units, 80, WantsColours(stdout)).c_str(), FormatTable(ResultTable(*report)).c_str(),
               absl::StrCat("model   ", flags.output, "/model\nresult  ", flags.output, "/result.json\nreport  ",
                            flags.output, "/report.html")
                   .c_str());

@@ -5,6 +5,8 @@
 #include "client/exit_codes.h"
 #include "client/job_flags.h"
 #include "client/render/format.h"
+#include "client/render/output.h"
+#include "client/render/table.h"
 #include "client/result/report_from_job.h"
 #include "common/base/uuid.h"
 
@@ -50,12 +52,14 @@ int Submit(const SubmitFlags& flags) {
   const absl::StatusOr<v1::CreateJobResponse> response =
       (*connection)->Call(&v1::SearchService::Stub::CreateJob, request, absl::Minutes(30), [] { return true; });
   if (!response.ok()) return Fail(response.status());
-  if (flags.remote.is_json()) {
-    std::printf("%s\n", MessageJson(response->job()).dump(2).c_str());
-  } else if (flags.validate_only) {
-    PrintPreview(response->job().preview());
+  const v1::Job& job = response->job();
+  std::vector<std::string> names;
+  if (!job.name().empty()) names.push_back(job.name());
+  if (PrintOutput(flags.remote.format, [&job] { return MessageJson(job); }, names)) return kExitOk;
+  if (flags.validate_only) {
+    PrintPreview(job.preview());
   } else {
-    std::printf("%s\n", response->job().name().c_str());
+    std::printf("%s\n", job.name().c_str());
   }
   return kExitOk;
 }

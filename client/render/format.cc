@@ -1,34 +1,12 @@
 #include "client/render/format.h"
 
-#include <algorithm>
 #include <array>
-#include <cctype>
 #include <cmath>
-#include <cstdio>
+#include <cstdint>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
 namespace espalier {
-namespace {
-
-bool IsNumeric(const std::vector<std::vector<std::string>>& rows, size_t column) {
-  for (size_t row = 1; row < rows.size(); ++row) {
-    if (column >= rows[row].size()) continue;
-    const std::string& cell = rows[row][column];
-    if (cell.empty() || cell == "-") continue;
-    if (!std::isdigit(static_cast<unsigned char>(cell[0])) && cell[0] != '-' && cell[0] != '+') return false;
-  }
-  return rows.size() > 1;
-}
-
-std::string Pad(const std::string& cell, int width, bool flush_right) {
-  const std::string blanks(std::max(0, width - DisplayWidth(cell)), ' ');
-  return flush_right ? blanks + cell : cell + blanks;
-}
-
-}  // namespace
-
 std::string FormatCount(double count) {
   constexpr std::array<const char*, 5> kSuffixes = {"", "k", "M", "B", "T"};
   size_t step = 0;
@@ -66,30 +44,5 @@ std::string FormatNumber(double value, int digits) {
 }
 
 std::string FormatPercent(double share) { return absl::StrFormat("%.1f%%", share * 100); }
-
-int DisplayWidth(const std::string& text) {
-  return static_cast<int>(std::count_if(text.begin(), text.end(), [](char byte) { return (byte & 0xC0) != 0x80; }));
-}
-
-std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<int> widths;
-  for (const std::vector<std::string>& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (size_t column = 0; column < row.size(); ++column) {
-      widths[column] = std::max(widths[column], DisplayWidth(row[column]));
-    }
-  }
-  std::string text;
-  for (const std::vector<std::string>& row : rows) {
-    std::string line;
-    for (size_t column = 0; column < row.size(); ++column) {
-      if (column > 0) line += "  ";
-      line += Pad(row[column], widths[column], IsNumeric(rows, column));
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    absl::StrAppend(&text, line, "\n");
-  }
-  return text;
-}
 
 }  // namespace espalier

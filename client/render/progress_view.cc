@@ -1,13 +1,12 @@
 #include "client/render/progress_view.h"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/render/format.h"
+#include "client/render/terminal.h"
+#include "client/render/text_width.h"
 
 namespace espalier {
 namespace {
@@ -23,25 +22,6 @@ const char* Title(const std::string& step) {
 
 double Elapsed(const v1::JobProgress& progress) {
   return static_cast<double>(progress.elapsed().seconds()) + progress.elapsed().nanos() * 1e-9;
-}
-
-int TerminalWidth(std::FILE* stream) {
-  winsize size = {};
-  if (::ioctl(::fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 20) return size.ws_col;
-  return 100;
-}
-
-// Cut to a number of columns, never inside a UTF-8 character.
-std::string Fit(const std::string& text, int width) {
-  std::string fitted;
-  for (size_t i = 0; i < text.size();) {
-    size_t length = 1;
-    while (i + length < text.size() && (text[i + length] & 0xC0) == 0x80) ++length;
-    if (DisplayWidth(fitted) >= width) break;
-    fitted.append(text, i, length);
-    i += length;
-  }
-  return fitted;
 }
 
 }  // namespace
@@ -60,7 +40,9 @@ double ProgressShare(const v1::Job& job) {
 
 std::string ProgressLine(const v1::Job& job) {
   const v1::JobProgress& progress = job.progress();
-  if (job.state() == v1::Job::QUEUED) return "queued, waiting for a worker";
+  if (job.state() == v1::Job::QUEUED) {
+    return job.waiting_for().empty() ? "queued, waiting for a worker" : absl::StrCat("queued: ", job.waiting_for());
+  }
   std::string line = Title(progress.step());
   if (progress.step() == "search" && progress.num_generations() > 0) {
     absl::StrAppend(&line, "  generation ", std::min(progress.generation() + 1, progress.num_generations()), "/",
@@ -80,11 +62,12 @@ std::string ProgressLine(const v1::Job& job) {
   const double share = ProgressShare(job);
   if (share > 0.05 && share < 1)
     absl::StrAppend(&line, ", about ", FormatSeconds(elapsed * (1 - share) / share), " left");
+  if (job.state() == v1::Job::RUNNING && !job.waiting_for().empty()) absl::StrAppend(&line, "  waits: ", job.waiting_for());
   if (job.state() == v1::Job::PAUSED) absl::StrAppend(&line, "  (paused)");
   return line;
 }
 
-ProgressView::ProgressView(std::FILE* stream) : stream_(stream), is_terminal_(::isatty(::fileno(stream)) != 0) {}
+ProgressView::ProgressView(std::FILE* stream) : stream_(stream), is_terminal_(IsTerminal(stream)) {}
 
 ProgressView::~ProgressView() { Finish(); }
 
@@ -112,7 +95,7 @@ void ProgressView::Show(const v1::Job& job) {
   }
   if (line == last_line_ && has_open_line_) return;
   Clear();
-  std::fputs(Fit(line, TerminalWidth(stream_) - 1).c_str(), stream_);
+  std::fputs(FitText(line, TerminalWidth(stream_) - 1).c_str(), stream_);
   std::fflush(stream_);
   has_open_line_ = true;
   last_line_ = line;

@@ -24,7 +24,7 @@ namespace {
 
 constexpr absl::Duration kStartTime = absl::Seconds(60);          // for the coordinator to answer at all
 constexpr absl::Duration kLongestSubmission = absl::Minutes(30);  // digests of a large model take their time
-constexpr std::chrono::milliseconds kRetryEvery{50};
+constexpr std::chrono::milliseconds kSubmitEvery{50};
 constexpr absl::Duration kPatience = absl::Seconds(120);  // with a coordinator that is being restarted
 
 // Repeats a submission until the coordinator is up; the request id makes that harmless.
@@ -44,7 +44,7 @@ absl::StatusOr<v1::Job> CreateJob(Connection& connection, const LocalService& se
     ESPALIER_RETURN_IF_ERROR(service.status());
     if (!absl::IsUnavailable(response.status())) return response.status();
     if (clock.Now() > give_up_at) return response.status();
-    std::this_thread::sleep_for(kRetryEvery);
+    std::this_thread::sleep_for(kSubmitEvery);
   }
 }
 

@@ -2,6 +2,7 @@
 #include "client/render/format.h"
 #include "client/render/mask_picture.h"
 #include "client/render/progress_view.h"
+#include "client/render/text_width.h"
 #include "client/result/report_html.h"
 #include "client/result/svg_charts.h"
 #include "tests/support/catch.h"
@@ -59,10 +60,6 @@ TEST_CASE("Format: counts, bytes and times are short") {
   REQUIRE(FormatSeconds(75) == "1m15s");
   REQUIRE(FormatSeconds(3700) == "1h01m");
   REQUIRE(FormatSeconds(-1) == "-");
-}
-
-TEST_CASE("Format: a table sets numbers flush right and counts characters, not bytes") {
-  REQUIRE(FormatTable({{"name", "count"}, {"été", "5"}, {"b", "1234"}}) == "name  count\nété       5\nb      1234\n");
 }
 
 TEST_CASE("MaskPicture: a removed unit is a dot, an intact one a full block") {

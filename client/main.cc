@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   espalier::AddBackupCommand(app, exit_code);
   espalier::AddExportCommand(app, exit_code);
   espalier::AddEvaluateCommand(app, exit_code);
+  espalier::AddExplainCommand(app, exit_code);
   espalier::AddInspectCommand(app, exit_code);
   espalier::AddFleetCommand(app, exit_code);
   espalier::AddTokensCommand(app, exit_code);

@@ -20,6 +20,7 @@ void AddBackupCommand(CLI::App& app, int& exit_code);
 void AddExportCommand(CLI::App& app, int& exit_code);
 void AddEvaluateCommand(CLI::App& app, int& exit_code);
 void AddInspectCommand(CLI::App& app, int& exit_code);
+void AddExplainCommand(CLI::App& app, int& exit_code);
 void AddFleetCommand(CLI::App& app, int& exit_code);  // up, down
 void AddCompletionCommand(CLI::App& app, int& exit_code);
 

@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   espalier::AddEvaluateCommand(app, exit_code);
   espalier::AddExplainCommand(app, exit_code);
   espalier::AddInspectCommand(app, exit_code);
+  espalier::AddDoctorCommand(app, exit_code);
   espalier::AddFleetCommand(app, exit_code);
   espalier::AddTokensCommand(app, exit_code);
   espalier::AddCompletionCommand(app, exit_code);

@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
   espalier::AddRunCommand(app, exit_code);
   espalier::AddSubmitCommand(app, exit_code);
   espalier::AddJobCommands(app, exit_code);
+  espalier::AddWatchCommand(app, exit_code);
   espalier::AddListingCommands(app, exit_code);
   espalier::AddBackupCommand(app, exit_code);
   espalier::AddExportCommand(app, exit_code);

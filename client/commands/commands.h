@@ -14,6 +14,7 @@ namespace espalier {
 void AddDemoCommand(CLI::App& app, int& exit_code);
 void AddRunCommand(CLI::App& app, int& exit_code);
 void AddSubmitCommand(CLI::App& app, int& exit_code);
+void AddWatchCommand(CLI::App& app, int& exit_code);
 void AddJobCommands(CLI::App& app, int& exit_code);      // get, list, cancel, pause, resume, delete
 void AddListingCommands(CLI::App& app, int& exit_code);  // candidates, workers
 void AddBackupCommand(CLI::App& app, int& exit_code);

@@ -6,10 +6,8 @@
 #include "client/commands/print_job.h"
 #include "client/exit_codes.h"
 #include "client/render/output.h"
-#include "client/render/progress_view.h"
 #include "client/render/table.h"
 #include "client/result/report_from_job.h"
-#include "client/run/interrupt.h"
 
 namespace espalier {
 namespace {
@@ -47,22 +45,6 @@ int Delete(const JobCommandFlags& flags) {
     std::printf("deleted %s\n", request.name().c_str());
   }
   return kExitOk;
-}
-
-int Watch(const JobCommandFlags& flags) {
-  CatchInterrupts();
-  const auto connection = Connect(flags.remote);
-  if (!connection.ok()) return Fail(connection.status());
-  absl::StatusOr<v1::Job> job = absl::InternalError("not watched");
-  {
-    ProgressView view(stderr);
-    job = FollowJob(
-        **connection, FullJobName(flags.job), absl::Seconds(60), [&view](const v1::Job& state) { view.Show(state); },
-        [] { return !IsInterrupted(); });
-  }
-  if (!job.ok()) return Fail(WithNearestJob(**connection, FullJobName(flags.job), job.status()));
-  PrintJobAs(flags.remote.format, *job);
-  return job->state() == v1::Job::SUCCEEDED ? kExitOk : kExitJobFailed;
 }
 
 int List(const RemoteFlags& flags) {
@@ -107,7 +89,6 @@ void AddJobCommands(CLI::App& app, int& exit_code) {
   CLI::App* list = app.add_subcommand("list", "list the jobs, newest first");
   AddRemoteFlags(*list, *list_flags);
   list->callback([list_flags, &exit_code] { exit_code = List(*list_flags); });
-  AddOne(app, "watch", "follow a job until it has ended", exit_code, Watch);
   AddOne(app, "cancel", "end a job without a result", exit_code,
          [](const JobCommandFlags& flags) { return OneCall(flags, &Stub::CancelJob); });
   AddOne(app, "pause", "take a job's running tasks back and grant no more", exit_code,

@@ -1,57 +1,26 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "client/commands/commands.h"
+#include "client/commands/job_names.h"
 #include "client/exit_codes.h"
+#include "client/shell/completion.h"
+#include "client/shell/man_page.h"
+#include "client/suggest/choices.h"
 
 namespace espalier {
 namespace {
 
-std::vector<std::string> Commands(CLI::App& app) {
-  std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
-    names.push_back(command->get_name());
-  return names;
-}
+constexpr absl::Duration kWhileSomebodyTypes = absl::Seconds(1);
 
-std::vector<std::string> Options(CLI::App& command) {
-  std::vector<std::string> names;
-  for (const CLI::Option* option : command.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-  }
-  return names;
-}
-
-// Words for options whose values are known.
-const char kKnownValues[] = R"(
-    --preset) words="balanced darwinlm" ;;
-    --mode) words="restart continue" ;;
-    --head-granularity) words="head kv-group" ;;
-    --device) words="cpu cuda" ;;
-    --runtime) words="huggingface gguf nemotron-nas vllm-anymodel" ;;
-    --format) words="table json yaml name" ;;)";
-
-std::string BashScript(CLI::App& app) {
-  std::string cases;
-  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
-    absl::StrAppend(&cases, "      ", command->get_name(), ") words=\"", absl::StrJoin(Options(*command), " "),
-                    "\" ;;\n");
-  }
-  return absl::StrCat(
-      "_espalier() {\n  local current=\"${COMP_WORDS[COMP_CWORD]}\" previous=\"${COMP_WORDS[COMP_CWORD-1]}\" "
-      "words=\"\"\n",
-      "  case \"$previous\" in", kKnownValues,
-      "\n    --*)\n      if [[ \"$current\" != -* ]]; then return; fi ;;\n  esac\n",
-      "  if [[ -z \"$words\" && $COMP_CWORD -eq 1 ]]; then words=\"", absl::StrJoin(Commands(app), " "),
-      " --help --version\"; fi\n",
-      "  if [[ -z \"$words\" && \"$current\" == -* ]]; then\n    case \"${COMP_WORDS[1]}\" in\n", cases,
-      "    esac\n  fi\n", "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n}\n",
-      "complete -o default -F _espalier espalier\n");
-}
-
-std::string ZshScript(CLI::App& app) {
-  return absl::StrCat("autoload -U +X bashcompinit && bashcompinit\n", BashScript(app));
+// Whatever goes wrong: no names, and nothing said.
+void PrintJobIds(const RemoteFlags& flags) {
+  const auto connection = Connect(flags);
+  if (!connection.ok()) return;
+  const absl::StatusOr<std::vector<v1::Job>> jobs = AllJobs(**connection, kWhileSomebodyTypes);
+  if (!jobs.ok()) return;
+  for (const v1::Job& job : *jobs) std::printf("%s\n", std::string(absl::StripPrefix(job.name(), "jobs/")).c_str());
 }
 
 }  // namespace
@@ -59,9 +28,23 @@ std::string ZshScript(CLI::App& app) {
 void AddCompletionCommand(CLI::App& app, int& exit_code) {
   auto shell = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand("completion", "print a completion script: source <(espalier completion bash)");
-  command->add_option("shell", *shell, "bash or zsh")->required()->check(CLI::IsMember({"bash", "zsh"}));
+  command->add_option("shell", *shell, "whose script")->required()->check(OneOf({"bash", "zsh"}));
   command->callback([&app, shell, &exit_code] {
-    std::printf("%s", (*shell == "bash" ? BashScript(app) : ZshScript(app)).c_str());
+    std::printf("%s", (*shell == "bash" ? BashCompletion(app) : ZshCompletion(app)).c_str());
+    exit_code = kExitOk;
+  });
+
+  auto flags = std::make_shared<RemoteFlags>();
+  CLI::App* jobs = app.add_subcommand(kJobNamesCommand, "the jobs' ids, for completion")->group("");
+  AddRemoteFlags(*jobs, *flags);
+  jobs->callback([flags, &exit_code] {
+    PrintJobIds(*flags);
+    exit_code = kExitOk;
+  });
+
+  CLI::App* manual = app.add_subcommand("man", "print the manual page: espalier man | man -l -");
+  manual->callback([&app, &exit_code] {
+    std::printf("%s", ManPage(app, ESPALIER_VERSION).c_str());
     exit_code = kExitOk;
   });
 }

@@ -14,7 +14,6 @@
 #include <atomic>
 #include <cstdio>
 #include <limits>
-#include <mutex>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/strings.h"
@@ -234,12 +233,6 @@ const RemovalKernel* FindKernel(const torch::Tensor& inverse_nn, const Eliminate
   return *kernel;
 }
 
-// LibTorch loads its linear algebra for CUDA with the first call of it, and fails when two threads make first calls at once.
-void LoadLinearAlgebra(const torch::Tensor& like_nn) {
-  static std::once_flag once;
-  if (like_nn.is_cuda()) std::call_once(once, [&] { (void)at::linalg_cholesky_ex(at::eye(1, like_nn.options())); });
-}
-
 std::vector<int> ToHost(const torch::Tensor& order) {
   const torch::Tensor host = order.to(torch::kCPU, torch::kInt32).contiguous();
   return std::vector<int>(host.const_data_ptr<int>(), host.const_data_ptr<int>() + host.numel());
@@ -251,7 +244,6 @@ absl::StatusOr<std::vector<int>> EliminateGreedily(const PreparedProblem& prepar
                                                    const std::function<void(int64_t)>& progress, std::stop_token stop) {
   const int64_t num_groups = prepared.damped_nn.size(0) / group_size;
   torch::Tensor inverse_nn;
-  LoadLinearAlgebra(prepared.damped_nn);
   {
     const auto [factor, info] = at::linalg_cholesky_ex(prepared.damped_nn);
     if (info.item<int>() != 0) {

@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "bench/bench_model.h"
+#include "bench/kernel_check.h"
 #include "bench/options.h"
 #include "bench/report.h"
 #include "bench/shapes.h"
@@ -40,7 +41,8 @@ struct UnitResult {
 };
 
 // A layer's output and gradients with its weights in the format of `like`.
-UnitResult RunLayer(const ModelConfig& config, const LayerWeights& weights, const Tensor& hidden, bool fused, torch::ScalarType dtype) {
+UnitResult RunLayer(const ModelConfig& config, const LayerWeights& weights, const Tensor& hidden, bool fused,
+                    torch::ScalarType dtype) {
   SwitchFusedOps(fused);
   const torch::AutoGradMode with_grad(true);
   LayerWeights own = weights;
@@ -85,7 +87,8 @@ absl::StatusOr<Row> CheckLayer(const LayerCase& of, torch::Device device) {
   LanguageModel model = RandomLanguageModel(config, 7, device, torch::kBFloat16);
   SetKvIndex(model);
   const LayerWeights layer = Fuse(model.layers[0]);
-  const Tensor hidden = at::randn({3, 96, config.hidden_size}, torch::TensorOptions().device(device)).to(torch::kBFloat16);
+  const auto on_device = torch::TensorOptions().device(device);
+  const Tensor hidden = at::randn({3, 96, config.hidden_size}, on_device).to(torch::kBFloat16);
   const UnitResult exact = RunLayer(config, layer, hidden, false, torch::kFloat32);
   const UnitResult plain = RunLayer(config, layer, hidden, false, torch::kBFloat16);
   const UnitResult fused = RunLayer(config, layer, hidden, true, torch::kBFloat16);
@@ -108,7 +111,8 @@ struct LossPair {
 };
 
 // `nudge` > 0: some weights begin a rounding away from where the others do.
-absl::StatusOr<LossPair> TrainOnce(const ModelConfig& shape, const TrainData& data, bool fused, bool graph, int nudge = 0) {
+absl::StatusOr<LossPair> TrainOnce(const ModelConfig& shape, const TrainData& data, bool fused, bool graph,
+                                   int nudge = 0) {
   constexpr int kSteps = 60;
   SwitchFusedOps(fused);
   LanguageModel candidate = RandomLanguageModel(shape, 2, data.tokens_WL.device(), torch::kBFloat16);
@@ -121,7 +125,8 @@ absl::StatusOr<LossPair> TrainOnce(const ModelConfig& shape, const TrainData& da
   options.use_graph = graph;
   ESPALIER_ASSIGN_OR_RETURN(const auto trainer, Trainer::Create(&candidate, settings, options));
   std::vector<Step> plan;
-  for (int step = 0; step < kSteps; ++step) plan.push_back({{step % data.tokens_WL.size(0), 0, static_cast<int>(data.tokens_WL.size(1))}});
+  const int length = static_cast<int>(data.tokens_WL.size(1));
+  for (int step = 0; step < kSteps; ++step) plan.push_back({{step % data.tokens_WL.size(0), 0, length}});
   ESPALIER_ASSIGN_OR_RETURN(const TrainResult result, trainer->Run(plan, data, 0, {}, {}));
   if (graph != result.used_graph) return absl::InternalError("a graph was wanted and not used: " + result.graph_refusal);
   return LossPair{result.first_loss, result.last_loss};
@@ -184,6 +189,8 @@ absl::Status BenchCheck(const Options& options) {
   }
   ESPALIER_ASSIGN_OR_RETURN(const ModelConfig dense, NamedShape("small"));
   const ModelConfig shape = Pruned(dense, options.kept_share);
+  ESPALIER_RETURN_IF_ERROR(CheckLoss(device, report));
+  ESPALIER_RETURN_IF_ERROR(CheckOptimizer(shape, device, report));
   TrainData data;
   data.tokens_WL = RandomWindows(16, options.sequence_length, shape.vocabulary_size, device);
   ESPALIER_RETURN_IF_ERROR(CheckTraining(shape, data, report));

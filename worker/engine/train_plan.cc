@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "worker/engine/model_cache.h"
 #include "worker/model/device_runtime.h"
+#include "worker/model/fused_ops.h"
 
 namespace espalier {
 namespace {
@@ -14,7 +15,8 @@ namespace {
 constexpr int64_t kWorkingBytes = int64_t{1} << 30;  // logits in chunks, buffers of the step
 
 // Bytes a parameter costs while it is trained (MomentsFormat says what they are spent on).
-constexpr int64_t kFloat32Moments = 20;
+constexpr int64_t kFloat32Moments = 16;
+constexpr int64_t kFloat32Gradient = 4;  // on top, where the optimiser is not one kernel
 constexpr int64_t kBFloat16Moments = 12;
 
 // Bytes of activations that the backward pass needs for one token, in bf16: inputs and outputs of the projections,
@@ -99,8 +101,9 @@ TrainerOptions PlanTrainer(const TaskRun& run, const ModelConfig& candidate, int
   const int64_t step_tokens = std::max<int64_t>(tokens_per_step, length);
   const int64_t available = BytesForTraining(run) - 2 * kWorkingBytes;
   const int64_t least_activations = length * ActivationBytesPerToken(candidate);
-  if (parameters * kFloat32Moments + least_activations > available) options.moments = MomentsFormat::kBFloat16;
-  const int64_t per_parameter = options.moments == MomentsFormat::kFloat32 ? kFloat32Moments : kBFloat16Moments;
+  const int64_t with_float32 = kFloat32Moments + (HasFusedOps(run.dense->embedding_VD) ? 0 : kFloat32Gradient);
+  if (parameters * with_float32 + least_activations > available) options.moments = MomentsFormat::kBFloat16;
+  const int64_t per_parameter = options.moments == MomentsFormat::kFloat32 ? with_float32 : kBFloat16Moments;
   const int64_t left = available - parameters * per_parameter;
   options.recompute_activations = least_activations > left;
   const int64_t per_token =
@@ -112,7 +115,7 @@ TrainerOptions PlanTrainer(const TaskRun& run, const ModelConfig& candidate, int
 
 absl::Status CheckTrainingFits(const TaskRun& run, const ModelConfig& candidate) {
   const int64_t parameters = CountParameters(candidate);
-  const int64_t per_parameter = run.parts.device.is_cuda() ? kBFloat16Moments : kFloat32Moments;
+  const int64_t per_parameter = run.parts.device.is_cuda() ? kBFloat16Moments : kFloat32Moments + kFloat32Gradient;
   const int64_t activations = run.context.sequence_length * RecomputedBytesPerToken(candidate);
   const int64_t dense = BytesOf(*run.dense);
   const int64_t needed = parameters * per_parameter + activations + dense + kWorkingBytes;

@@ -8,24 +8,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
-#include <map>
-#include <mutex>
 #include <optional>
-#include <string>
-#include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "common/base/status_macros.h"
 #include "worker/model/fused_source.h"
+#include "worker/model/kernel_source.h"
 #include "worker/model/runtime_kernel.h"
-
-#ifdef ESPALIER_HAS_CUDA
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAStream.h>
-#include <cuda_runtime_api.h>
-#endif
 
 namespace espalier {
 namespace {
@@ -42,46 +30,21 @@ constexpr int kThreads = 256;
 constexpr int64_t kMaxBlocks = 16384;
 constexpr int64_t kWidest = 8;  // elements that a thread moves at once
 
-// The kernels of a device, eight elements at once and one.
-struct Kernels {
-  struct Widths {
-    const void* eight = nullptr;
-    const void* one = nullptr;
-    const void* For(int64_t elements) const { return elements % kWidest == 0 ? eight : one; }
-  };
-  Widths swiglu_forward, swiglu_backward, split_forward, split_backward;
-};
+enum Kernel { kSwiGluForward, kSwiGluBackward, kSplitForward, kSplitBackward, kNumKernels };
 
-absl::StatusOr<Kernels> LoadKernels(int device) {
-  ESPALIER_ASSIGN_OR_RETURN(const CudaModule module, CudaModule::Load(kFusedSource, device));
-  Kernels kernels;
-  const std::pair<const char*, Kernels::Widths*> wanted[] = {{"swiglu_forward", &kernels.swiglu_forward},
-                                                             {"swiglu_backward", &kernels.swiglu_backward},
-                                                             {"split_forward", &kernels.split_forward},
-                                                             {"split_backward", &kernels.split_backward}};
-  for (const auto& [name, widths] : wanted) {
-    for (const bool wide : {true, false}) {
-      ESPALIER_ASSIGN_OR_RETURN((wide ? widths->eight : widths->one), module.Find(absl::StrCat(name, wide ? "_8" : "_1").c_str()));
-    }
-  }
-  return kernels;
+// Null when they cannot be had. Each comes in two widths: eight elements at once, then one.
+const std::vector<const void*>* KernelsOf(torch::Device device) {
+  static auto* const kernels = new KernelSet(
+      WithBf16(kFusedSource),
+      {"swiglu_forward_8", "swiglu_backward_8", "split_forward_8", "split_backward_8", "swiglu_forward_1", "swiglu_backward_1",
+       "split_forward_1", "split_backward_1"},
+      "training is slower");
+  return kernels->On(device.index());
 }
 
-// Null when they cannot be had.
-const Kernels* KernelsOf(torch::Device device) {
-  static std::mutex mutex;
-  static auto* const by_device = new std::map<int, std::optional<Kernels>>;
-  const std::lock_guard lock(mutex);
-  const auto [entry, is_new] = by_device->try_emplace(device.index());
-  if (is_new) {
-    absl::StatusOr<Kernels> kernels = LoadKernels(device.index());
-    if (kernels.ok()) {
-      entry->second = *kernels;
-    } else {
-      std::fprintf(stderr, "espalier: without fused kernels, training is slower: %s\n", kernels.status().ToString().c_str());
-    }
-  }
-  return entry->second.has_value() ? &*entry->second : nullptr;
+// The kernel for rows of so many elements.
+const void* KernelFor(torch::Device device, Kernel kernel, int64_t elements) {
+  return (*KernelsOf(device))[kernel + (elements % kWidest == 0 ? 0 : kNumKernels)];
 }
 
 struct Shape {  // as in the source
@@ -92,13 +55,9 @@ struct Strides {
 };
 
 template <typename... Arguments>
-void Launch(const void* kernel, int64_t threads, Arguments... arguments) {
-  if (threads == 0) return;
+void LaunchOver(const void* kernel, int64_t threads, Arguments... arguments) {
   TORCH_CHECK(threads < int64_t{1} << 32, "too many elements for one fused kernel");
-  void* pointers[] = {&arguments...};
-  const int64_t blocks = std::min<int64_t>((threads + kThreads - 1) / kThreads, kMaxBlocks);
-  C10_CUDA_CHECK(cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(blocks)), dim3(kThreads), pointers, 0,
-                                  c10::cuda::getCurrentCUDAStream()));
+  Launch(kernel, std::min<int64_t>((threads + kThreads - 1) / kThreads, kMaxBlocks), kThreads, arguments...);
 }
 
 const void* Data(const Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr() : nullptr; }
@@ -108,19 +67,18 @@ Tensor SwiGluForward(const Tensor& gate_up) {
   std::vector<int64_t> sizes = gate_up.sizes().vec();
   sizes.back() = F;
   const Tensor out = at::empty(sizes, gate_up.options());
-  const auto& widths = KernelsOf(gate_up.device())->swiglu_forward;
   const int64_t count = out.numel() / (F % kWidest == 0 ? kWidest : 1);
-  Launch(widths.For(F), count, Data(gate_up), out.mutable_data_ptr(), static_cast<unsigned>(count), static_cast<unsigned>(F));
+  LaunchOver(KernelFor(gate_up.device(), kSwiGluForward, F), count, Data(gate_up), out.mutable_data_ptr(),
+             static_cast<unsigned>(count), static_cast<unsigned>(F));
   return out;
 }
 
 Tensor SwiGluBackward(const Tensor& gate_up, const Tensor& gradient) {
   const int64_t F = gate_up.size(-1) / 2;
   const Tensor to = at::empty(gate_up.sizes(), gate_up.options());
-  const auto& widths = KernelsOf(gate_up.device())->swiglu_backward;
   const int64_t count = gradient.numel() / (F % kWidest == 0 ? kWidest : 1);
-  Launch(widths.For(F), count, Data(gate_up), Data(gradient), to.mutable_data_ptr(), static_cast<unsigned>(count),
-         static_cast<unsigned>(F));
+  LaunchOver(KernelFor(gate_up.device(), kSwiGluBackward, F), count, Data(gate_up), Data(gradient), to.mutable_data_ptr(),
+             static_cast<unsigned>(count), static_cast<unsigned>(F));
   return to;
 }
 
@@ -152,7 +110,7 @@ variable_list SplitForward(const Tensor& qkv, const Tensor& cos, const Tensor& s
   const int64_t count = PairsOf(B * L, n.H + 2 * n.J, n.K);
   const Shape shape = {static_cast<int>(L), static_cast<int>(n.H), static_cast<int>(n.G), static_cast<int>(n.J),
                        static_cast<int>(n.K)};
-  Launch(KernelsOf(qkv.device())->split_forward.For(n.K / 2), count, Data(qkv), Data(cos), Data(sin), Data(index),
+  LaunchOver(KernelFor(qkv.device(), kSplitForward, n.K / 2), count, Data(qkv), Data(cos), Data(sin), Data(index),
          q.mutable_data_ptr(), k.mutable_data_ptr(), v.mutable_data_ptr(), static_cast<unsigned>(count), shape);
   return {q, k, v};
 }
@@ -176,7 +134,7 @@ Tensor SplitBackward(const variable_list& gradients, int64_t B, int64_t L, const
   const int64_t count = PairsOf(B * L, n.H + 2 * n.G, n.K);
   const Shape shape = {static_cast<int>(L), static_cast<int>(n.H), static_cast<int>(n.G), static_cast<int>(n.J),
                        static_cast<int>(n.K)};
-  Launch(KernelsOf(cos.device())->split_backward.For(n.K / 2), count, Data(dq), Data(dk), Data(dv), StridesOf(dq),
+  LaunchOver(KernelFor(cos.device(), kSplitBackward, n.K / 2), count, Data(dq), Data(dk), Data(dv), StridesOf(dq),
          StridesOf(dk), StridesOf(dv), Data(cos), Data(sin), Data(index), to.mutable_data_ptr(), static_cast<unsigned>(count),
          shape);
   return to;

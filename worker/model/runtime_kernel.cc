@@ -1,10 +1,15 @@
 #include "worker/model/runtime_kernel.h"
 
+#include <c10/util/Exception.h>
+
+#include <cstdio>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 
 #ifdef ESPALIER_HAS_CUDA
 #include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <nvrtc.h>
@@ -154,6 +159,12 @@ absl::StatusOr<const void*> LoadCudaKernel(const char* source, const char* name,
   return kernel;
 }
 
+void LaunchKernel(const void* kernel, int64_t blocks, int threads, void** arguments) {
+  if (blocks == 0) return;
+  C10_CUDA_CHECK(cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(threads)), arguments, 0,
+                                  c10::cuda::getCurrentCUDAStream()));
+}
+
 #else
 
 absl::StatusOr<std::string> CompileCuda(const char*, const std::string&) {
@@ -172,6 +183,31 @@ absl::StatusOr<const void*> LoadCudaKernel(const char*, const char*, int) {
   return absl::FailedPreconditionError("this program was built without CUDA");
 }
 
+void LaunchKernel(const void*, int64_t, int, void**) { TORCH_CHECK(false, "this program was built without CUDA"); }
+
 #endif
+
+absl::StatusOr<std::vector<const void*>> KernelSet::Load(int device) const {
+  ESPALIER_ASSIGN_OR_RETURN(const CudaModule module, CudaModule::Load(source_.c_str(), device));
+  std::vector<const void*> kernels;
+  for (const std::string& name : names_) {
+    ESPALIER_ASSIGN_OR_RETURN(kernels.emplace_back(), module.Find(name.c_str()));
+  }
+  return kernels;
+}
+
+const std::vector<const void*>* KernelSet::On(int device) {
+  const std::lock_guard lock(mutex_);
+  const auto [entry, is_new] = by_device_.try_emplace(device);
+  if (is_new) {
+    absl::StatusOr<std::vector<const void*>> kernels = Load(device);
+    if (kernels.ok()) {
+      entry->second = *std::move(kernels);
+    } else {
+      std::fprintf(stderr, "espalier: without fused kernels, %s: %s\n", loss_, kernels.status().ToString().c_str());
+    }
+  }
+  return entry->second.empty() ? nullptr : &entry->second;
+}
 
 }  // namespace espalier

@@ -2,6 +2,7 @@
 // is written in fp32 directly, so that logits are not rounded to 8 bits of precision.
 #pragma once
 
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/mm.h>
 #include <torch/types.h>
 
@@ -17,6 +18,15 @@ inline torch::Tensor MmWide(const torch::Tensor& left, const torch::Tensor& righ
   if (left.scalar_type() == type) return at::mm(left, right);
   if (left.is_cuda()) return at::mm(left, right, type);
   return at::mm(left.to(type), right.to(type));
+}
+
+// sum += left * right, where sum is in AccumulationType.
+inline void AddMmWide(torch::Tensor& sum, const torch::Tensor& left, const torch::Tensor& right) {
+  if (left.is_cuda() && left.scalar_type() != sum.scalar_type()) {
+    at::addmm_out(sum, sum, left, right, sum.scalar_type());
+  } else {
+    sum.add_(MmWide(left, right));
+  }
 }
 
 // [n, V] from [n, D] and [V, D].

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "worker/score/chunk_logits.h"
+#include "worker/score/loss_kernel.h"
 
 namespace espalier {
 namespace {
@@ -17,11 +18,6 @@ namespace {
 using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-struct LossShares {
-  double cross_entropy = 0;
-  double kl = 0;
-};
 
 LossShares SharesOf(Loss loss) {
   switch (loss) {
@@ -39,10 +35,15 @@ struct Rows {  // one chunk
   Tensor hidden_ND, teacher_ND, targets_N, weight_N;
 };
 
-// Adds the chunk's share of the loss to `loss` and returns the gradient towards its logits, fp32 [n, V]:
+// Adds the chunk's share of the loss to `loss` and returns the gradient towards its logits [n, V], in the hidden states' format:
 // weight * ((ce + kl) * softmax(student) - ce * onehot(target) - kl * softmax(teacher)).
 Tensor LogitsGradient(const Rows& rows, const Tensor& head_VD, const Tensor& teacher_head_VD, LossShares shares, Tensor& loss) {
-  const Tensor log_p = at::log_softmax(ChunkLogits(rows.hidden_ND, head_VD), -1);
+  const Tensor logits = ChunkLogits(rows.hidden_ND, head_VD);
+  if (HasLossKernel(rows.hidden_ND)) {
+    const Tensor teacher_logits = shares.kl > 0 ? ChunkLogits(rows.teacher_ND, teacher_head_VD) : Tensor();
+    return FusedLogitsGradient(logits, teacher_logits, rows.targets_N, rows.weight_N, shares, loss);
+  }
+  const Tensor log_p = at::log_softmax(logits, -1);
   const Tensor weight = rows.weight_N.unsqueeze(1);
   const Tensor target = rows.targets_N.clamp_min(0).unsqueeze(1);
   if (shares.cross_entropy > 0) {
@@ -59,7 +60,7 @@ Tensor LogitsGradient(const Rows& rows, const Tensor& head_VD, const Tensor& tea
   }
   gradient.mul_(weight);
   if (shares.cross_entropy > 0) gradient.scatter_add_(1, target, weight * -shares.cross_entropy);
-  return gradient;
+  return gradient.to(rows.hidden_ND.scalar_type());
 }
 
 class ChunkedLossFunction : public torch::autograd::Function<ChunkedLossFunction> {
@@ -82,7 +83,7 @@ class ChunkedLossFunction : public torch::autograd::Function<ChunkedLossFunction
       const int64_t count = std::min(chunk, num_rows - begin);
       const auto rows_of = [&](const Tensor& t) { return t.defined() ? t.narrow(0, begin, count) : t; };
       const Rows rows = {rows_of(hidden_ND), rows_of(teacher_ND), rows_of(targets_N), rows_of(weight_N)};
-      const Tensor gradient = LogitsGradient(rows, head_VD, teacher_head_VD, shares, loss).to(hidden_ND.scalar_type());
+      const Tensor gradient = LogitsGradient(rows, head_VD, teacher_head_VD, shares, loss);
       Tensor hidden_part = hidden_gradient.narrow(0, begin, count);
       at::mm_out(hidden_part, gradient, head_VD);
       if (head_VD.requires_grad()) AddProduct(head_gradient, gradient.t(), rows.hidden_ND, num_rows > chunk);
@@ -109,7 +110,7 @@ class ChunkedLossFunction : public torch::autograd::Function<ChunkedLossFunction
     } else if (!sum.defined()) {
       sum = MmWide(left, right);
     } else {
-      sum.add_(MmWide(left, right));
+      AddMmWide(sum, left, right);
     }
   }
 };

@@ -11,6 +11,8 @@
 
 #include <algorithm>
 
+#include "worker/train/adamw_kernel.h"
+
 #ifdef ESPALIER_HAS_CUDA
 #include <ATen/cuda/CUDAGeneratorImpl.h>
 #endif
@@ -61,7 +63,7 @@ void RoundStochastically(const torch::Tensor& from_float, const torch::Tensor& t
 }
 
 FlatAdamW::FlatAdamW(const FlatParameters& parameters, const TrainSettings& settings, MomentsFormat format)
-    : parameters_(parameters), settings_(settings), format_(format) {
+    : parameters_(parameters), settings_(settings), format_(format), has_kernel_(HasAdamWKernel(parameters)) {
   const torch::NoGradGuard no_grad;
   const auto floats = parameters.flat.options().dtype(torch::kFloat32);
   master_ = parameters.flat.to(torch::kFloat32);  // the same tensor when it is fp32 already
@@ -69,6 +71,7 @@ FlatAdamW::FlatAdamW(const FlatParameters& parameters, const TrainSettings& sett
   first_moments_ = torch::zeros({parameters.size()}, moments);
   second_moments_ = torch::zeros({parameters.size()}, moments);
   step_count_ = torch::zeros({}, floats);
+  if (has_kernel_) return;
   if (format == MomentsFormat::kFloat32) {
     gradient_ = torch::zeros({parameters.size()}, floats);
     for (size_t i = 0; i < parameters.leaves.size(); ++i) {
@@ -99,23 +102,30 @@ void FlatAdamW::MakeChunks() {
 void FlatAdamW::Step(const std::vector<torch::Tensor>& gradients, const torch::Tensor& learning_rate) {
   const torch::NoGradGuard no_grad;
   step_count_.add_(1);
+  if (has_kernel_) {
+    StepAdamW(parameters_, settings_, gradients, {master_, first_moments_, second_moments_, step_count_}, ClipOf(gradients),
+              learning_rate);
+    return;  // it has published
+  }
   if (format_ == MomentsFormat::kFloat32) {
     StepWhole(gradients, learning_rate);
   } else {
     // On CPU the rounding is a function of the step, so that a restored state goes on as the one that was saved.
     if (!master_.is_cuda())
       generator_.set_current_seed(kRoundingSeed + static_cast<uint64_t>(step_count_.item<float>()));
-    torch::Tensor clip;
-    if (settings_.clip_norm > 0) {
-      std::vector<torch::Tensor> defined;
-      for (const torch::Tensor& gradient : gradients) {
-        if (gradient.defined()) defined.push_back(gradient);
-      }
-      clip = ClipFactor(torch::stack(at::_foreach_norm(defined, 2, torch::kFloat32)).norm(), settings_.clip_norm);
-    }
+    const torch::Tensor clip = ClipOf(gradients);
     for (const Chunk& chunk : chunks_) StepChunk(chunk, gradients, clip, learning_rate);
   }
   PublishMaster();
+}
+
+torch::Tensor FlatAdamW::ClipOf(const std::vector<torch::Tensor>& gradients) const {
+  std::vector<torch::Tensor> defined;
+  for (const torch::Tensor& gradient : gradients) {
+    if (gradient.defined()) defined.push_back(gradient);
+  }
+  if (settings_.clip_norm <= 0 || defined.empty()) return {};
+  return ClipFactor(torch::stack(at::_foreach_norm(defined, 2, torch::kFloat32)).norm(), settings_.clip_norm);
 }
 
 void FlatAdamW::StepWhole(const std::vector<torch::Tensor>& gradients, const torch::Tensor& learning_rate) {

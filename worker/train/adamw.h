@@ -36,7 +36,7 @@ class FlatAdamW {
   const torch::Tensor& second_moments() const { return second_moments_; }
   const torch::Tensor& step_count() const { return step_count_; }  // fp32, one element
 
-  // For stochastic rounding; undefined with fp32 moments. A graph that captures Step must know it.
+  // For stochastic rounding; undefined with fp32 moments and where the kernel does it. A graph that captures Step must know it.
   const at::Generator& generator() const { return generator_; }
 
   torch::ScalarType LearningRateDtype() const;  // what the kernels read: fp32 on a GPU, fp64 on CPU
@@ -55,6 +55,7 @@ class FlatAdamW {
     std::vector<Overlap> overlaps;
   };
 
+  torch::Tensor ClipOf(const std::vector<torch::Tensor>& gradients) const;  // undefined: no clipping
   void StepWhole(const std::vector<torch::Tensor>& gradients, const torch::Tensor& learning_rate);
   void StepChunk(const Chunk& chunk, const std::vector<torch::Tensor>& gradients, const torch::Tensor& clip,
                  const torch::Tensor& learning_rate);
@@ -66,6 +67,7 @@ class FlatAdamW {
   const FlatParameters& parameters_;
   const TrainSettings settings_;
   const MomentsFormat format_;
+  const bool has_kernel_;  // worker/train/adamw_kernel.h; what is below the state serves the way without it
   torch::Tensor master_, first_moments_, second_moments_, step_count_;
   torch::Tensor gradient_;                     // fp32 moments only: all gradients, fp32
   std::vector<torch::Tensor> gradient_views_;  // of each leaf

@@ -25,8 +25,9 @@
 namespace espalier {
 
 // How the optimiser's moments are stored. Masters are always fp32. kBFloat16 rounds stochastically (a nearest-rounded
-// second moment would never fall: at beta2 0.999 its change is below half a bf16 unit) and keeps gradients in the compute
-// format, so that a parameter costs 4 + 2 + 2 + 2 + 2 bytes instead of 4 + 4 + 4 + 2 + 2 + 4.
+// second moment would never fall: at beta2 0.999 its change is below half a bf16 unit). A parameter costs 4 + 2 + 2 + 2 + 2 bytes
+// (master, moments, compute weight, gradient) instead of 4 + 4 + 4 + 2 + 2, and of 4 more where there is no kernel
+// (worker/train/adamw_kernel.h) and gradients are first made fp32.
 enum class MomentsFormat { kFloat32, kBFloat16 };
 
 // kExact runs every piece at its own length (default on CPU); kStatic pads and masks all steps to one shape, which a graph
@@ -86,6 +87,8 @@ class Trainer {
 
   // Copies the state to the host. The caller fills in mask_digest, stream and position.
   virtual absl::StatusOr<TrainState> Save(ContinueState format) const = 0;
+  // The same with tensors that stay on the candidate's device.
+  virtual absl::StatusOr<TrainState> SaveOnDevice(ContinueState format) const = 0;
 
   // kInvalidArgument when the state is of another shape. On CPU a run continued from a kFull state gives bitwise the
   // weights of one that went straight through.

@@ -2,6 +2,7 @@
 
 #include "tests/support/catch.h"
 #include "worker/model/fused_source.h"
+#include "worker/model/kernel_source.h"
 
 namespace espalier {
 namespace {
@@ -14,7 +15,7 @@ TEST_CASE("CompileCuda: the fused kernels compile for every generation that LibT
   }
   REQUIRE_OK(first);
   for (const char* architecture : {"sm_80", "sm_90", "sm_100"}) {
-    const auto code = CompileCuda(kFusedSource, architecture);
+    const auto code = CompileCuda(WithBf16(kFusedSource).c_str(), architecture);
     REQUIRE_OK(code);
     CHECK(code->size() > 1000);
   }

@@ -1,0 +1,117 @@
+#include "bench/kernel_check.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "worker/model/fused_ops.h"
+#include "worker/model/random_model.h"
+#include "worker/score/chunked_loss.h"
+#include "worker/train/adamw.h"
+
+namespace espalier::bench {
+namespace {
+
+using torch::Tensor;
+
+double Apart(const Tensor& a, const Tensor& b) {
+  const Tensor x = a.to(torch::kFloat64), y = b.to(torch::kFloat64);
+  return ((x - y).norm() / y.norm().clamp_min(1e-30)).item<double>();
+}
+
+absl::Status Book(const std::string& name, double error, double most, Report& report) {
+  report.Add(Row().Text("check", name).Number("apart", error, 9).Number("most", most, 9));
+  if (error <= most) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat(name, ": ", error, " apart, at most ", most, " was expected"));
+}
+
+struct Optimized {
+  Tensor master, first, second, weights;
+};
+
+Optimized TakeSteps(const ModelConfig& shape, torch::Device device, bool with_kernel, MomentsFormat format, double clip_norm) {
+  SwitchFusedOps(with_kernel);
+  LanguageModel model = RandomLanguageModel(shape, 5, device, torch::kBFloat16);
+  const FlatParameters parameters = FlattenParameters(model);
+  TrainSettings settings;
+  settings.weight_decay = 0.1;
+  settings.clip_norm = clip_norm;
+  FlatAdamW optimizer(parameters, settings, format);
+  torch::manual_seed(11);
+  for (int step = 0; step < 8; ++step) {
+    std::vector<Tensor> gradients;
+    for (size_t i = 0; i < parameters.leaves.size(); ++i) {
+      const Tensor gradient = at::randn(parameters.leaves[i].sizes(), parameters.flat.options()) * (step % 2 == 0 ? 0.5 : 0.01);
+      gradients.push_back(i % 7 == 3 && step > 4 ? Tensor() : gradient);
+    }
+    optimizer.Step(gradients, at::full({}, 1e-3 * (1 + step % 3), parameters.flat.options().dtype(torch::kFloat32)));
+  }
+  SwitchFusedOps(true);
+  return {optimizer.master(), optimizer.first_moments(), optimizer.second_moments(), parameters.flat};
+}
+
+struct LossParts {
+  Tensor loss, hidden, head;
+};
+
+LossParts LossOf(Loss loss, int64_t vocabulary, torch::Device device, bool with_kernel) {
+  constexpr int64_t kRows = 300, kHidden = 256;
+  SwitchFusedOps(with_kernel);
+  torch::manual_seed(3);
+  const auto options = torch::TensorOptions().device(device);
+  const auto bf16 = [](const Tensor& x) { return x.to(torch::kBFloat16); };
+  const Tensor hidden = bf16(at::randn({kRows, kHidden}, options)), head = bf16(at::randn({vocabulary, kHidden}, options) * 0.1);
+  const Tensor teacher = bf16(at::randn({kRows, kHidden}, options)), teacher_head = bf16(at::randn({vocabulary, kHidden}, options) * 0.1);
+  const Tensor targets = at::randint(-1, vocabulary, {kRows}, options.dtype(torch::kInt64));
+  const torch::AutoGradMode with_grad(true);
+  // Without the kernel: in fp32, as near to the truth as can be.
+  const torch::ScalarType type = with_kernel ? torch::kBFloat16 : torch::kFloat32;
+  const Tensor x = hidden.to(type).requires_grad_(true), w = head.to(type).requires_grad_(true);
+  const Tensor found = ChunkedLoss(loss, x, w, teacher.to(type), teacher_head.to(type), targets);
+  const std::vector<Tensor> gradients = torch::autograd::grad({found}, {x, w});
+  SwitchFusedOps(true);
+  return {found.detach(), gradients[0], gradients[1]};
+}
+
+}  // namespace
+
+absl::Status CheckOptimizer(const ModelConfig& shape, torch::Device device, Report& report) {
+  for (const double clip_norm : {0.0, 0.7}) {
+    for (const MomentsFormat format : {MomentsFormat::kFloat32, MomentsFormat::kBFloat16}) {
+      const Optimized plain = TakeSteps(shape, device, false, format, clip_norm), kernel = TakeSteps(shape, device, true, format, clip_norm);
+      const bool exact = format == MomentsFormat::kFloat32;
+      const std::string name = absl::StrCat("AdamW, moments ", exact ? "float32" : "bfloat16", clip_norm > 0 ? ", clipped" : "", ": ");
+      // Moments in bf16 are rounded by other random numbers: their distance is that of the format.
+      ESPALIER_RETURN_IF_ERROR(Book(name + "masters", Apart(kernel.master, plain.master), exact ? 1e-6 : 1e-3, report));
+      ESPALIER_RETURN_IF_ERROR(Book(name + "first moments", Apart(kernel.first, plain.first), exact ? 1e-6 : 1e-2, report));
+      ESPALIER_RETURN_IF_ERROR(Book(name + "second moments", Apart(kernel.second, plain.second), exact ? 1e-6 : 1e-2, report));
+      ESPALIER_RETURN_IF_ERROR(
+          Book(name + "weights are the masters' rounding", Apart(kernel.weights, kernel.master.to(torch::kBFloat16)), 0, report));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLoss(torch::Device device, Report& report) {
+  const std::pair<const char*, Loss> losses[] = {{"cross-entropy", Loss::kCrossEntropy}, {"KL", Loss::kKl}, {"both", Loss::kBoth}};
+  for (const auto& [name, loss] : losses) {
+    for (const int64_t vocabulary : {4096, 4099}) {
+      const LossParts exact = LossOf(loss, vocabulary, device, false), kernel = LossOf(loss, vocabulary, device, true);
+      const std::string of = absl::StrCat(name, " over ", vocabulary, ": ");
+      ESPALIER_RETURN_IF_ERROR(Book(of + "loss", Apart(kernel.loss, exact.loss), 1e-5, report));
+      ESPALIER_RETURN_IF_ERROR(Book(of + "gradient of hidden states", Apart(kernel.hidden, exact.hidden), 5e-3, report));
+      ESPALIER_RETURN_IF_ERROR(Book(of + "gradient of the head", Apart(kernel.head, exact.head), 5e-3, report));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace espalier::bench

@@ -1,0 +1,28 @@
+// AdamW as one kernel over all leaves: it reads their gradients where backward left them, and writes masters, moments and compute
+// weights. LibTorch's own way copies the gradients to fp32, updates, and publishes: nearly twice the bytes, and a third buffer.
+#pragma once
+
+#include <torch/types.h>
+
+#include <vector>
+
+#include "common/domain/job.h"
+#include "worker/train/flat_parameters.h"
+
+namespace espalier {
+
+// Whether the kernel serves these parameters: bf16 on a CUDA device with run-time kernels on (worker/model/fused_ops.h).
+bool HasAdamWKernel(const FlatParameters& parameters);
+
+struct AdamWTensors {
+  torch::Tensor master;                         // fp32
+  torch::Tensor first_moments, second_moments;  // both fp32, or both bf16: then rounded stochastically, by (element, step)
+  torch::Tensor step_count;                     // fp32, one element: this step's number, from 1
+};
+
+// One step, on the current stream. `gradients` are the leaves' in their order, undefined ones are zero; `clip` is a factor on all
+// of them (undefined: 1). The arithmetic is that of at::_fused_adamw_, in fp32.
+void StepAdamW(const FlatParameters& parameters, const TrainSettings& settings, const std::vector<torch::Tensor>& gradients,
+               const AdamWTensors& tensors, const torch::Tensor& clip, const torch::Tensor& learning_rate);
+
+}  // namespace espalier

@@ -1,0 +1,123 @@
+// The CUDA source of worker/train/adamw_kernel.cc: AdamW from the leaves' own gradients to the published weights in one pass over
+// memory. Per parameter it moves 2 bytes of gradient, 8 of master, 8 (or 4) + 8 (or 4) of moments and 2 of compute weight.
+#pragma once
+
+namespace espalier {
+
+inline constexpr char kAdamWSource[] = R"cuda(
+constexpr int kMostLeaves = 128;  // as in adamw_kernel.cc
+constexpr int kThreads = 256;
+constexpr int kWide = 8;
+constexpr int kTile = kThreads * kWide;
+
+struct Leaves {
+  const bf16* gradient[kMostLeaves];         // null: zero
+  unsigned long long offset[kMostLeaves];    // in the flat buffers
+  unsigned long long elements[kMostLeaves];
+  unsigned tiles_end[kMostLeaves];
+  int count;
+};
+
+struct Settings {
+  double beta1, beta2;
+  float epsilon, weight_decay;
+};
+
+struct Rates {  // of this step
+  float learning_rate, step_size, correction2_root, clip;
+};
+
+// 32 random bits for an element and a step (the finalizer of splitmix64, Steele et al. 2014).
+__device__ inline unsigned Random(unsigned long long element, unsigned step) {
+  unsigned long long z = element * 0x9e3779b97f4a7c15ull + (static_cast<unsigned long long>(step) << 40) + step;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+  return static_cast<unsigned>((z ^ (z >> 31)) >> 16);
+}
+
+__device__ inline float Moment(float stored, unsigned) { return stored; }
+__device__ inline float Moment(bf16 stored, unsigned) { return Wide(stored); }
+__device__ inline void Keep(float* to, float value, unsigned) { *to = value; }
+// Up or down with the probability of the distance: 16 random bits below, then cut.
+__device__ inline void Keep(bf16* to, float value, unsigned random) {
+  *to = static_cast<bf16>((__float_as_uint(value) + (random & 0xffffu)) >> 16);
+}
+
+template <typename M>
+__device__ inline void Update(float gradient, float& master, M& first, M& second, bf16& weight, const Settings& s,
+                              const Rates& r, unsigned random) {
+  const float g = gradient * r.clip, beta1 = s.beta1, beta2 = s.beta2;
+  float p = master;
+  p -= r.learning_rate * s.weight_decay * p;
+  const float m = beta1 * Moment(first, 0) + (1 - beta1) * g;
+  const float v = beta2 * Moment(second, 0) + (1 - beta2) * g * g;
+  p -= r.step_size * m / (sqrtf(v) / r.correction2_root + s.epsilon);
+  master = p;
+  weight = Round(p);
+  Keep(&first, m, random);
+  Keep(&second, v, random >> 16);
+}
+
+template <typename T>
+struct alignas(16) Eight {
+  T at[kWide];
+};
+
+template <typename M>
+__device__ void Step(const Leaves& leaves, float* master, M* first, M* second, bf16* weights, const float* learning_rate,
+                     const float* step, const float* clip, const Settings& s) {
+  __shared__ Rates shared_rates;
+  if (threadIdx.x == 0) {
+    const double t = *step, rate = *learning_rate;
+    shared_rates = {static_cast<float>(rate), static_cast<float>(rate / (1 - pow(s.beta1, t))),
+                    static_cast<float>(sqrt(1 - pow(s.beta2, t))), clip == nullptr ? 1.0f : *clip};
+  }
+  __syncthreads();
+  const Rates r = shared_rates;
+  const unsigned count = static_cast<unsigned>(*step), num_tiles = leaves.tiles_end[leaves.count - 1];
+  for (unsigned tile = blockIdx.x; tile < num_tiles; tile += gridDim.x) {
+    int leaf = 0;
+    for (int low = 0, high = leaves.count - 1; low < high;) {  // the first leaf that ends behind the tile
+      leaf = (low + high) / 2;
+      if (leaves.tiles_end[leaf] > tile) high = leaf; else low = leaf + 1;
+      leaf = low;
+    }
+    const unsigned long long in_leaf =
+        static_cast<unsigned long long>(tile - (leaf == 0 ? 0 : leaves.tiles_end[leaf - 1])) * kTile + threadIdx.x * kWide;
+    const unsigned long long elements = leaves.elements[leaf], at = leaves.offset[leaf] + in_leaf;
+    const bf16* gradient = leaves.gradient[leaf];
+    if (in_leaf + kWide <= elements) {
+      Eight<float> p = *reinterpret_cast<Eight<float>*>(master + at);
+      Eight<M> m = *reinterpret_cast<Eight<M>*>(first + at), v = *reinterpret_cast<Eight<M>*>(second + at);
+      Pack<kWide> g = {}, w;
+      if (gradient != nullptr) g = Load<kWide>(gradient + in_leaf);
+#pragma unroll
+      for (int i = 0; i < kWide; ++i) {
+        Update(Wide(g.at[i]), p.at[i], m.at[i], v.at[i], w.at[i], s, r, Random(at + i, count));
+      }
+      *reinterpret_cast<Eight<float>*>(master + at) = p;
+      *reinterpret_cast<Eight<M>*>(first + at) = m;
+      *reinterpret_cast<Eight<M>*>(second + at) = v;
+      Store<kWide>(weights + at, w);
+    } else {
+      for (int i = 0; in_leaf + i < elements; ++i) {
+        const float g = gradient == nullptr ? 0 : Wide(gradient[in_leaf + i]);
+        Update(g, master[at + i], first[at + i], second[at + i], weights[at + i], s, r, Random(at + i, count));
+      }
+    }
+  }
+}
+
+extern "C" __global__ void adamw_float(const __grid_constant__ Leaves leaves, float* master, float* first, float* second,
+                                       bf16* weights, const float* learning_rate, const float* step, const float* clip,
+                                       Settings s) {
+  Step<float>(leaves, master, first, second, weights, learning_rate, step, clip, s);
+}
+extern "C" __global__ void adamw_bf16(const __grid_constant__ Leaves leaves, float* master, bf16* first, bf16* second,
+                                      bf16* weights, const float* learning_rate, const float* step, const float* clip,
+                                      Settings s) {
+  Step<bf16>(leaves, master, first, second, weights, learning_rate, step, clip, s);
+}
+)cuda";
+
+}  // namespace espalier

@@ -14,6 +14,9 @@
 namespace espalier {
 namespace {
 
+// A state stays on the device when it is so many times smaller than the live candidate: then many of them fit.
+constexpr int64_t kParkingGain = 4;
+
 void RemoveFile(const std::string& path) {
   std::error_code ignored;
   std::filesystem::remove(path, ignored);
@@ -140,9 +143,9 @@ void StateStore::SpillDevice() {
   Publish();
 }
 
-int64_t StateStore::LiveBytes() const {
+int64_t StateStore::DeviceBytes() const {
   int64_t bytes = 0;
-  for (const Entry& entry : entries_) bytes += entry.live() ? entry.bytes : 0;
+  for (const Entry& entry : entries_) bytes += entry.live() || entry.parked() ? entry.bytes : 0;
   return bytes;
 }
 
@@ -152,17 +155,41 @@ int64_t StateStore::BytesAt(StateLocation location) const {
   return bytes;
 }
 
-bool StateStore::MoveToHost(Entry& entry) {
-  auto state = entry.candidate.trainer->Save(entry.format);
+// Replaces the live candidate by its state.
+void StateStore::Keep(Entry& entry, TrainState state, StateLocation location) {
   entry.candidate.trainer.reset();  // before the model that it refers to
   entry.candidate.model.reset();
+  state.mask_digest = entry.key.mask_digest;
+  state.stream = entry.key.stream;
+  state.position = entry.key.position;
+  entry.bytes = state.bytes();
+  entry.state = std::move(state);
+  entry.location = location;
+}
+
+bool StateStore::CanPark(const Entry& entry) const {
+  const int64_t bytes = entry.candidate.trainer->state_bytes(entry.format);
+  return entry.location == StateLocation::kDevice && bytes <= entry.bytes / kParkingGain && bytes <= options_.device_bytes;
+}
+
+bool StateStore::Park(Entry& entry) {
+  auto state = entry.candidate.trainer->SaveOnDevice(entry.format);
   if (!state.ok()) return false;
-  state->mask_digest = entry.key.mask_digest;
-  state->stream = entry.key.stream;
-  state->position = entry.key.position;
-  entry.bytes = state->bytes();
-  entry.state = *std::move(state);
-  entry.location = StateLocation::kHost;
+  Keep(entry, *std::move(state), StateLocation::kDevice);
+  return true;
+}
+
+bool StateStore::MoveToHost(Entry& entry) {
+  if (entry.parked()) {
+    entry.state->weights = entry.state->weights.to(torch::kCPU);
+    if (entry.state->first_moments.defined()) entry.state->first_moments = entry.state->first_moments.to(torch::kCPU);
+    if (entry.state->second_moments.defined()) entry.state->second_moments = entry.state->second_moments.to(torch::kCPU);
+    entry.location = StateLocation::kHost;
+    return true;
+  }
+  auto state = entry.candidate.trainer->Save(entry.format);
+  if (!state.ok()) return false;
+  Keep(entry, *std::move(state), StateLocation::kHost);
   return true;
 }
 
@@ -185,17 +212,26 @@ bool StateStore::MoveToDisk(Entry& entry) {
 // Room is made by what was retained longest ago: it is the likeliest to be out of the race, or to wait longest.
 void StateStore::Rebalance(bool spill_all_live) {
   const auto is_tight = [&] {
-    return spill_all_live || LiveBytes() > options_.device_bytes ||
+    return spill_all_live || DeviceBytes() > options_.device_bytes ||
            (options_.device_is_tight && options_.device_is_tight());
   };
   const auto oldest = [&](auto&& matches) { return std::find_if(entries_.begin(), entries_.end(), matches); };
   while (is_tight()) {
-    const auto live = oldest([](const Entry& entry) { return entry.live(); });
-    if (live == entries_.end()) break;
-    if (!MoveToHost(*live)) Remove(live);
+    auto entry = oldest([](const Entry& each) { return each.live(); });
+    if (entry != entries_.end() && !spill_all_live && CanPark(*entry)) {
+      const int64_t parked = BytesAt(StateLocation::kDevice) + entry->candidate.trainer->state_bytes(entry->format);
+      if (parked <= options_.device_bytes) {
+        if (Park(*entry)) continue;
+      } else {
+        entry = entries_.end();  // room among the parked ones first
+      }
+    }
+    if (entry == entries_.end()) entry = oldest([](const Entry& each) { return each.parked(); });
+    if (entry == entries_.end()) break;
+    if (!MoveToHost(*entry)) Remove(entry);
   }
   while (BytesAt(StateLocation::kHost) > options_.host_bytes) {
-    const auto held = oldest([](const Entry& entry) { return entry.state.has_value(); });
+    const auto held = oldest([](const Entry& entry) { return entry.state.has_value() && !entry.parked(); });
     if (!MoveToDisk(*held)) Remove(held);
   }
   while (BytesAt(StateLocation::kDisk) > options_.disk_bytes) {

@@ -1,6 +1,6 @@
 // Retained training states: what CONTINUE goes on from. A state is held as the live candidate with its trainer on the
-// device, as a TrainState in host memory, or as a file, and moves down when room gets short; at the bottom it is
-// dropped, because a state can always be replayed.
+// device, as a TrainState on the device where that is much smaller, as one in host memory, or as a file, and moves down when
+// room gets short; at the bottom it is dropped, because a state can always be replayed.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ struct TrainedCandidate {
 int64_t LiveBytesOf(const Trainer& trainer);
 
 struct StateStoreOptions {
-  int64_t device_bytes = 0;  // live candidates
+  int64_t device_bytes = 0;  // live candidates and states on the device
   int64_t host_bytes = 0;
   int64_t disk_bytes = 0;
   std::function<bool()> device_is_tight;  // true: move live candidates down even within the budget; may be empty
@@ -75,9 +75,10 @@ class StateStore {
     StateLocation location = StateLocation::kHost;
     int64_t bytes = 0;
     TrainedCandidate candidate;       // when live
-    std::optional<TrainState> state;  // in host memory
+    std::optional<TrainState> state;  // on the device or in host memory
     std::string path;                 // on disk
     bool live() const { return candidate.trainer != nullptr; }
+    bool parked() const { return state.has_value() && location == StateLocation::kDevice; }
   };
   using Entries = std::list<Entry>;
 
@@ -85,9 +86,12 @@ class StateStore {
   void Remove(Entries::iterator entry);
   void RemoveForgotten();
   void Publish();
-  int64_t LiveBytes() const;
+  int64_t DeviceBytes() const;  // of live candidates and parked states
   int64_t BytesAt(StateLocation location) const;  // of states that are not live
   // Each moves one entry a step down; false when it could not be saved (it is gone then).
+  static void Keep(Entry& entry, TrainState state, StateLocation location);
+  bool CanPark(const Entry& entry) const;
+  bool Park(Entry& entry);  // false: it stays live
   bool MoveToHost(Entry& entry);
   bool MoveToDisk(Entry& entry);
   void Rebalance(bool spill_all_live);

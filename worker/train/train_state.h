@@ -1,5 +1,5 @@
 // A candidate's training state apart from the device: what CONTINUE keeps between stages and recovery writes to artifacts.
-// All tensors are flat, on the host (pinned when they came from a GPU), in the layout of FlatParameters, which depends on
+// All tensors are flat, on the host (pinned when they came from a GPU; a worker also keeps states on the device), in the layout of FlatParameters, which depends on
 // the candidate's shape alone.
 #pragma once
 

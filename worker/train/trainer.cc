@@ -138,24 +138,11 @@ class FlatTrainer final : public Trainer {
   }
 
   absl::StatusOr<TrainState> Save(ContinueState format) const override {
-    return WithTorchStatus("saving a training state", device_, [&]() -> absl::StatusOr<TrainState> {
-      const torch::NoGradGuard no_grad;
-      const TrainStream stream(device_, &own_stream_);
-      const TrainStream::Scope scope = stream.Enter();
-      const SynchronizeAtEnd synchronize(stream);
-      TrainState state;
-      state.format = format;
-      state.steps_taken = steps_taken_;
-      if (format == ContinueState::kFull) {
-        state.moment_steps = moment_steps_;
-        state.weights = ToHost(optimizer_.master());
-        state.first_moments = ToHost(optimizer_.first_moments());
-        state.second_moments = ToHost(optimizer_.second_moments());
-      } else {
-        state.weights = ToHost(optimizer_.master().to(torch::kBFloat16));
-      }
-      return state;
-    });
+    return SaveWith(format, [this](const torch::Tensor& tensor) { return ToHost(tensor); });
+  }
+
+  absl::StatusOr<TrainState> SaveOnDevice(ContinueState format) const override {
+    return SaveWith(format, [](const torch::Tensor& tensor) { return tensor.clone(); });
   }
 
   absl::Status Restore(const TrainState& state) override {
@@ -213,6 +200,27 @@ class FlatTrainer final : public Trainer {
  private:
   bool is_static() const {
     return options_.layout == BatchLayout::kStatic || (options_.layout == BatchLayout::kByDevice && device_.is_cuda());
+  }
+
+  absl::StatusOr<TrainState> SaveWith(ContinueState format, const std::function<torch::Tensor(const torch::Tensor&)>& copy) const {
+    return WithTorchStatus("saving a training state", device_, [&]() -> absl::StatusOr<TrainState> {
+      const torch::NoGradGuard no_grad;
+      const TrainStream stream(device_, &own_stream_);
+      const TrainStream::Scope scope = stream.Enter();
+      const SynchronizeAtEnd synchronize(stream);
+      TrainState state;
+      state.format = format;
+      state.steps_taken = steps_taken_;
+      if (format == ContinueState::kFull) {
+        state.moment_steps = moment_steps_;
+        state.weights = copy(optimizer_.master());
+        state.first_moments = copy(optimizer_.first_moments());
+        state.second_moments = copy(optimizer_.second_moments());
+      } else {
+        state.weights = copy(optimizer_.master().to(torch::kBFloat16));
+      }
+      return state;
+    });
   }
 
   torch::Tensor ToHost(const torch::Tensor& tensor) const {

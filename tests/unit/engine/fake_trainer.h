@@ -25,6 +25,7 @@ class FakeTrainer final : public Trainer {
     }
     return state;
   }
+  absl::StatusOr<TrainState> SaveOnDevice(ContinueState format) const override { return Save(format); }
   absl::Status Restore(const TrainState&) override { return absl::OkStatus(); }
   absl::Status RoundAsRetained(ContinueState) override { return absl::OkStatus(); }
   int64_t steps_taken() const override { return 0; }

@@ -22,11 +22,11 @@ StateStoreOptions Budgets(int64_t device_bytes, int64_t host_bytes, int64_t disk
 
 struct Fixture {
   explicit Fixture(StateStoreOptions options) : store(std::move(options)) {}
-  void Retain(int number) {
+  void Retain(int number, ContinueState format = ContinueState::kFull) {
     TrainedCandidate candidate;
     candidate.model = std::make_unique<LanguageModel>();
     candidate.trainer = std::make_unique<FakeTrainer>(static_cast<float>(number), &alive);
-    store.Retain(Key(number), ContinueState::kFull, std::move(candidate));
+    store.Retain(Key(number), format, std::move(candidate));
   }
   // "device host disk", oldest state first.
   std::string Locations() const {
@@ -67,6 +67,24 @@ TEST_CASE("StateStore: states move from the device to the host to the disk and t
     REQUIRE(fixture.alive == 2);
   }
   REQUIRE(fixture.alive == 1);
+}
+
+TEST_CASE("StateStore: states much smaller than live candidates stay on the device when candidates do not fit", "[engine]") {
+  // A live candidate counts 450 bytes, its saved weights 50.
+  Fixture fixture(Budgets(600, 1000, 0));
+  for (int number = 0; number < 4; ++number) fixture.Retain(number, ContinueState::kWeightsBFloat16);
+  CHECK(fixture.Locations() == "device device device device");
+  CHECK(fixture.alive == 1);
+  const auto parked = fixture.store.Take(Key(0));
+  REQUIRE((parked.has_value() && parked->state.has_value()));
+  CHECK(parked->state->weights[0].item<float>() == 0.0f);
+
+  // No room for a live one beside so many: all are parked, and beyond the budget the oldest goes to the host.
+  for (int number = 4; number < 14; ++number) fixture.Retain(number, ContinueState::kWeightsBFloat16);
+  CHECK(fixture.alive == 0);
+  CHECK(fixture.Locations() == "host device device device device device device device device device device device device");
+  fixture.store.SpillDevice();
+  CHECK(fixture.Locations().find("device") == std::string::npos);
 }
 
 TEST_CASE("StateStore: without room below, the oldest state is dropped", "[engine]") {

@@ -117,6 +117,7 @@ struct GenerationSums {
   double assemble = 0, train = 0, score = 0, busy = 0;
   int64_t trained_tokens = 0, replayed_tokens = 0, peak_bytes = 0;
   int64_t evaluations = 0;
+  PlacedBytes retained;
 };
 
 absl::StatusOr<GenerationSums> MeasureGenerations(const Options& options, JobLoop& loop) {
@@ -143,6 +144,7 @@ absl::StatusOr<GenerationSums> MeasureGenerations(const Options& options, JobLoo
     sums.peak_bytes = std::max(sums.peak_bytes, measurement->peak_bytes);
     ++sums.evaluations;
   }
+  sums.retained = loop.most_retained();
   return sums;
 }
 
@@ -165,6 +167,10 @@ Row RowOf(const std::string& mode, int tokens_per_step, int slots, const Generat
   row.Count("replayed", sums.replayed_tokens / static_cast<int64_t>(sums.seconds.size()));
   row.Number("train_tokens_per_s", static_cast<double>(sums.trained_tokens) / wall, 0);
   row.Number("peak_gib", static_cast<double>(sums.peak_bytes) / kGiB, 2);
+  // The most that survivors' states took at once, by place.
+  row.Number("states_device_gib", static_cast<double>(sums.retained.device) / kGiB, 2);
+  row.Number("states_host_gib", static_cast<double>(sums.retained.host) / kGiB, 2);
+  row.Number("states_disk_gib", static_cast<double>(sums.retained.disk) / kGiB, 2);
   return row;
 }
 
@@ -183,6 +189,7 @@ absl::Status BenchGeneration(const Options& options) {
       JobSpec spec = SpecOf(options, bench.files);
       spec.mode = mode == "restart" ? TrainMode::kRestart : TrainMode::kContinue;
       spec.tokens_per_step = tokens_per_step;
+      spec.continue_state = options.continue_state == "full" ? ContinueState::kFull : ContinueState::kWeightsBFloat16;
       ESPALIER_ASSIGN_OR_RETURN(const auto loop, JobLoop::Create(spec, bench.files.inputs, bench.engine.get(), &known));
       if (!BankIsBuilt(loop->program())) ESPALIER_RETURN_IF_ERROR(loop->RunUntil(BankIsBuilt));
       ESPALIER_ASSIGN_OR_RETURN(const GenerationSums sums, MeasureGenerations(options, *loop));

@@ -109,6 +109,16 @@ absl::StatusOr<TaskRecord> JobLoop::Answer(const Task& task) {
   return record;
 }
 
+void JobLoop::BookRetained() {
+  PlacedBytes now;
+  for (const RetainedState& state : engine_->ListStates()) {
+    (state.location == StateLocation::kDevice ? now.device : state.location == StateLocation::kHost ? now.host : now.disk) += state.bytes;
+  }
+  most_retained_.device = std::max(most_retained_.device, now.device);
+  most_retained_.host = std::max(most_retained_.host, now.host);
+  most_retained_.disk = std::max(most_retained_.disk, now.disk);
+}
+
 void JobLoop::Work(const std::function<bool(const JobProgram&)>& reached, Shared& shared) {
   std::unique_lock lock(shared.mutex);
   while (!shared.done) {
@@ -136,6 +146,7 @@ void JobLoop::Work(const std::function<bool(const JobProgram&)>& reached, Shared
       told = program_->Tell(task.task_id, record->outcome);
       if (task.kind() == TaskKind::kBankLayer) known_->emplace(digest, record->outcome);
       records_.push_back(*std::move(record));
+      BookRetained();
       engine_->KeepOnly(program_->LiveStates());
     }
     shared.under_way.erase(task.task_id);

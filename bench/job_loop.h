@@ -40,6 +40,11 @@ struct TaskRecord {
   std::map<std::string, double> seconds_by_step;  // from the engine's progress reports
 };
 
+// Bytes of retained training states by where they lie.
+struct PlacedBytes {
+  int64_t device = 0, host = 0, disk = 0;
+};
+
 class JobLoop {
  public:
   // `known` holds outcomes by InputDigest that need not be computed again; bank layers are added to it.
@@ -52,12 +57,15 @@ class JobLoop {
   const JobProgram& program() const { return *program_; }
   const std::vector<TaskRecord>& records() const { return records_; }
   double Seconds() const;  // since the loop was made
+  // The most that lay at each place at once, before what is no longer wanted went.
+  const PlacedBytes& most_retained() const { return most_retained_; }
 
  private:
   struct Shared;
 
   JobLoop(Engine* engine, std::map<std::string, TaskOutcome>* known);
   absl::StatusOr<TaskRecord> Answer(const Task& task);
+  void BookRetained();
   void Work(const std::function<bool(const JobProgram&)>& reached, Shared& shared);
 
   Engine* const engine_;
@@ -65,6 +73,7 @@ class JobLoop {
   const double start_;
   std::unique_ptr<JobProgram> program_;
   std::vector<TaskRecord> records_;
+  PlacedBytes most_retained_;
 };
 
 }  // namespace espalier::bench

@@ -30,6 +30,7 @@ void AddTrainFlags(CLI::App& app, Options& options) {
   app.add_option("--moments", options.moments, "float32 or bfloat16");
   app.add_option("--steps", options.steps, "Steps of a timed run")->check(CLI::Range(1, 1000000));
   app.add_flag("--eager", options.eager, "Also without CUDA graphs");
+  app.add_option("--trace", options.trace, "File for a trace of the last timed run, which it slows down");
   app.add_flag("--recompute", options.recompute, "Compute activations again in the backward pass");
   app.add_option("--micro-batch-tokens", options.micro_batch_tokens, "Most tokens in one pass; 0: a whole step");
 }
@@ -45,6 +46,8 @@ void AddEngineFlags(CLI::App& app, Options& options) {
 
 void AddGenerationFlags(CLI::App& app, Options& options) {
   app.add_option("--mode", options.modes, "restart, continue")->delimiter(',');
+  app.add_option("--continue-state", options.continue_state, "What CONTINUE keeps of a survivor: full or weights-bf16")
+      ->check(CLI::IsMember({"full", "weights-bf16"}));
   app.add_option("--generations", options.generations, "Measured generations, after one that is not")
       ->check(CLI::Range(1, 1000));
   app.add_option("--offspring", options.offspring)->check(CLI::Range(1, 1024));

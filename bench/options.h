@@ -30,6 +30,7 @@ struct Options {
 
   // generation, bank
   std::vector<std::string> modes = {"restart", "continue"};
+  std::string continue_state = "full";  // what CONTINUE keeps of a survivor: full, weights-bf16
   int generations = 2;  // measured, after one that is not
   int offspring = 16;
   double token_share = 1;      // of the published stages' train tokens
@@ -37,7 +38,7 @@ struct Options {
   int64_t calibration_tokens = 524288;
   int levels = 13;
   int slots = 1;      // tasks that run at once on the device
-  std::string trace;  // file for a trace of the measured generations; empty: none (it slows them down)
+  std::string trace;  // train too: file for a trace of what is measured; empty: none (it slows it down)
   std::string state;  // folder for the made model, tokens and artifacts; empty: a temporary one
 };
 

@@ -8,6 +8,7 @@
 #include "bench/options.h"
 #include "bench/report.h"
 #include "bench/shapes.h"
+#include "bench/trace.h"
 #include "common/base/status_macros.h"
 #include "worker/model/device_runtime.h"
 #include "worker/model/random_model.h"
@@ -73,6 +74,7 @@ absl::StatusOr<Row> Measure(const Options& options, const ModelConfig& shape, co
   std::vector<double> seconds;
   TrainResult timed;
   for (int repeat = 0; repeat < options.repeats; ++repeat) {
+    const Trace trace(repeat + 1 == options.repeats ? options.trace : "");
     ESPALIER_ASSIGN_OR_RETURN(timed, trainer->Run(steps(options.steps), data, 0, {}, {}));
     seconds.push_back(timed.seconds);
   }

@@ -189,6 +189,7 @@ absl::Status BenchCheck(const Options& options) {
   }
   ESPALIER_ASSIGN_OR_RETURN(const ModelConfig dense, NamedShape("small"));
   const ModelConfig shape = Pruned(dense, options.kept_share);
+  ESPALIER_RETURN_IF_ERROR(CheckNorm(device, report));
   ESPALIER_RETURN_IF_ERROR(CheckLoss(device, report));
   ESPALIER_RETURN_IF_ERROR(CheckOptimizer(shape, device, report));
   TrainData data;

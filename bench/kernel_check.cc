@@ -12,6 +12,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "worker/model/forward.h"
+#include "worker/model/fused_norm.h"
 #include "worker/model/fused_ops.h"
 #include "worker/model/random_model.h"
 #include "worker/score/chunked_loss.h"
@@ -96,6 +98,39 @@ absl::Status CheckOptimizer(const ModelConfig& shape, torch::Device device, Repo
       ESPALIER_RETURN_IF_ERROR(
           Book(name + "weights are the masters' rounding", Apart(kernel.weights, kernel.master.to(torch::kBFloat16)), 0, report));
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckNorm(torch::Device device, Report& report) {
+  for (const int64_t D : {384, 1000, 4096, 8192}) {
+    torch::manual_seed(static_cast<uint64_t>(D));
+    const auto options = torch::TensorOptions().device(device);
+    const auto bf16 = [](const Tensor& x) { return x.to(torch::kBFloat16); };
+    const Tensor x = bf16(at::randn({3, 300, D}, options)), delta = bf16(at::randn({3, 300, D}, options)), weight = bf16(at::randn({D}, options));
+    const Tensor to_hidden = at::randn({3, 300, D}, options), to_normed = at::randn({3, 300, D}, options);
+    const auto run = [&](torch::ScalarType type) {
+      const torch::AutoGradMode with_grad(true);
+      const auto leaf = [&](const Tensor& t) { return t.to(type, false, true).requires_grad_(true); };
+      const Tensor a = leaf(x), b = leaf(delta), w = leaf(weight);
+      AddedAndNormed out;
+      if (type == torch::kBFloat16) {
+        out = AddRmsNorm(a, b, w, 1e-5);
+      } else {
+        out.hidden_BLD = a + b;
+        out.normed_BLD = RmsNorm(out.hidden_BLD, w, 1e-5);
+      }
+      const Tensor sum = (out.hidden_BLD * to_hidden).sum() + (out.normed_BLD * to_normed).sum();
+      std::vector<Tensor> found = torch::autograd::grad({sum}, {a, b, w});
+      found.push_back(out.normed_BLD.detach());
+      return found;
+    };
+    const std::vector<Tensor> kernel = run(torch::kBFloat16), exact = run(torch::kFloat32);
+    const std::string of = absl::StrCat("addition and norm of ", D, ": ");
+    ESPALIER_RETURN_IF_ERROR(Book(of + "gradient of the stream", Apart(kernel[0], exact[0]), 1e-2, report));
+    ESPALIER_RETURN_IF_ERROR(Book(of + "gradient of the addend", Apart(kernel[1], exact[1]), 1e-2, report));
+    ESPALIER_RETURN_IF_ERROR(Book(of + "gradient of the weight", Apart(kernel[2], exact[2]), 1e-2, report));
+    ESPALIER_RETURN_IF_ERROR(Book(of + "normed", Apart(kernel[3], exact[3]), 1e-2, report));
   }
   return absl::OkStatus();
 }

@@ -14,4 +14,7 @@ absl::Status CheckOptimizer(const ModelConfig& shape, torch::Device device, Repo
 // multiple of four.
 absl::Status CheckLoss(torch::Device device, Report& report);
 
+// The residual addition with its norm, forward and backward, for hidden sizes that fill a block unevenly.
+absl::Status CheckNorm(torch::Device device, Report& report);
+
 }  // namespace espalier::bench

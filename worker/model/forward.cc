@@ -1,5 +1,7 @@
 #include "worker/model/forward.h"
 
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_scaled_dot_product_cudnn_attention.h>
 #include <ATen/ops/addcmul.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
@@ -13,13 +15,18 @@
 #include <ATen/ops/where.h>
 
 #include <numbers>
+#include <tuple>
+#include <utility>
 
+#include "worker/model/fused_norm.h"
 #include "worker/model/fused_ops.h"
 
 namespace espalier {
 namespace {
 
 using torch::Tensor;
+
+constexpr int64_t kCudnnAttentionFrom = int64_t{1} << 23;  // elements of the queries
 
 // Low frequencies are divided by `factor`, high ones stay, those between are blended (Llama 3.1; transformers,
 // modeling_rope_utils.py: _compute_llama3_parameters).
@@ -120,9 +127,47 @@ Tensor RmsNorm(const Tensor& x, const Tensor& weight, double epsilon) {
   return at::rms_norm(x, {x.size(-1)}, weight, epsilon);
 }
 
-Tensor AttentionInner(const ModelConfig& config, const LayerShape& shape, const AttentionWeights& weights,
-                      const Tensor& hidden_BLD, const RotaryTables& rotary) {
-  const Tensor x_BLD = RmsNorm(hidden_BLD, weights.input_norm_D, config.rms_norm_epsilon);
+namespace {
+
+// The residual stream, hidden + delta, before the two are added: the norm that reads it next adds them in its own kernel.
+struct ResidualStream {
+  Tensor hidden_BLD;
+  Tensor delta_BLD;  // undefined: nothing to add yet
+
+  // Its RMS norm; afterwards the sum is in hidden_BLD.
+  Tensor Normed(const Tensor& weight_D, double epsilon) {
+    if (delta_BLD.defined() && HasAddRmsNorm(hidden_BLD)) {
+      const AddedAndNormed both = AddRmsNorm(hidden_BLD, std::exchange(delta_BLD, Tensor()), weight_D, epsilon);
+      hidden_BLD = both.hidden_BLD;
+      return both.normed_BLD;
+    }
+    return RmsNorm(Sum(), weight_D, epsilon);
+  }
+  const Tensor& Sum() {
+    if (delta_BLD.defined()) hidden_BLD = hidden_BLD + std::exchange(delta_BLD, Tensor());
+    return hidden_BLD;
+  }
+};
+
+// cuDNN's attention is twice as fast as LibTorch's flash attention in training, but plans every new number of heads for tens of
+// milliseconds: worth it where a step is long.
+bool WantsCudnnAttention(const Tensor& q, const Tensor& k) {
+  return q.is_cuda() && q.scalar_type() == torch::kBFloat16 && at::GradMode::is_enabled() && q.requires_grad() &&
+         q.size(1) == k.size(1) && q.numel() >= kCudnnAttentionFrom && HasFusedOps(q);
+}
+
+Tensor Attend(const Tensor& q, const Tensor& k, const Tensor& v) {
+  if (WantsCudnnAttention(q, k)) {
+    return std::get<0>(at::_scaled_dot_product_cudnn_attention(q, k, v, /*attn_bias=*/{}, /*compute_log_sumexp=*/true,
+                                                               /*dropout_p=*/0.0, /*is_causal=*/true));
+  }
+  const bool is_grouped = k.size(1) != q.size(1);
+  return at::scaled_dot_product_attention(q, k, v, /*attn_mask=*/{}, /*dropout_p=*/0.0, /*is_causal=*/true,
+                                          /*scale=*/std::nullopt, /*enable_gqa=*/is_grouped);
+}
+
+Tensor AttentionOf(const ModelConfig& config, const LayerShape& shape, const AttentionWeights& weights, const Tensor& x_BLD,
+                   const RotaryTables& rotary) {
   const Heads heads = weights.qkv_weight.defined() ? FusedHeads(config, shape, weights, x_BLD, rotary)
                                                    : SeparateHeads(config, weights, x_BLD, rotary);
   const Tensor q = heads.q_BLHK.transpose(1, 2);
@@ -136,14 +181,10 @@ Tensor AttentionInner(const ModelConfig& config, const LayerShape& shape, const 
     k = RepeatGroups(k, num_heads / shape.num_kv_heads);
     v = RepeatGroups(v, num_heads / shape.num_kv_heads);
   }
-  const bool is_grouped = k.size(1) != num_heads;
-  const Tensor mixed_BHLK = at::scaled_dot_product_attention(q, k, v, /*attn_mask=*/{}, /*dropout_p=*/0.0, /*is_causal=*/true,
-                                                             /*scale=*/std::nullopt, /*enable_gqa=*/is_grouped);
-  return mixed_BHLK.transpose(1, 2).reshape({hidden_BLD.size(0), hidden_BLD.size(1), num_heads * config.head_size});
+  return Attend(q, k, v).transpose(1, 2).reshape({x_BLD.size(0), x_BLD.size(1), num_heads * config.head_size});
 }
 
-Tensor FfnInner(const ModelConfig& config, const FfnWeights& weights, const Tensor& hidden_BLD) {
-  const Tensor x_BLD = RmsNorm(hidden_BLD, weights.input_norm_D, config.rms_norm_epsilon);
+Tensor FfnOf(const FfnWeights& weights, const Tensor& x_BLD) {
   if (weights.gate_up_weight.defined()) {
     const Tensor gate_up = at::linear(x_BLD, weights.gate_up_weight, weights.gate_up_bias);
     if (HasFusedOps(gate_up)) return SwiGlu(gate_up);
@@ -152,6 +193,38 @@ Tensor FfnInner(const ModelConfig& config, const FfnWeights& weights, const Tens
   }
   return at::silu(at::linear(x_BLD, weights.gate_weight, weights.gate_bias)) *
          at::linear(x_BLD, weights.up_weight, weights.up_bias);
+}
+
+void AdvanceLayer(const LanguageModel& model, int layer, ResidualStream& stream, const RotaryTables& rotary) {
+  const ModelConfig& config = model.config;
+  const LayerShape& shape = config.layers[layer];
+  const AttentionWeights& attention = model.layers[layer].attention;
+  const FfnWeights& ffn = model.layers[layer].ffn;
+  if (shape.num_heads() > 0) {
+    const Tensor x_BLD = stream.Normed(attention.input_norm_D, config.rms_norm_epsilon);
+    stream.delta_BLD = at::linear(AttentionOf(config, shape, attention, x_BLD, rotary), attention.o_weight, attention.o_bias);
+  }
+  if (shape.ffn_width > 0) {
+    const Tensor x_BLD = stream.Normed(ffn.input_norm_D, config.rms_norm_epsilon);
+    stream.delta_BLD = at::linear(FfnOf(ffn, x_BLD), ffn.down_weight, ffn.down_bias);
+  }
+}
+
+ResidualStream AdvanceLayers(const LanguageModel& model, const Tensor& hidden_BLD, int from, int to, const RotaryTables& rotary) {
+  ResidualStream stream = {hidden_BLD, Tensor()};
+  for (int layer = from; layer < to; ++layer) AdvanceLayer(model, layer, stream, rotary);
+  return stream;
+}
+
+}  // namespace
+
+Tensor AttentionInner(const ModelConfig& config, const LayerShape& shape, const AttentionWeights& weights,
+                      const Tensor& hidden_BLD, const RotaryTables& rotary) {
+  return AttentionOf(config, shape, weights, RmsNorm(hidden_BLD, weights.input_norm_D, config.rms_norm_epsilon), rotary);
+}
+
+Tensor FfnInner(const ModelConfig& config, const FfnWeights& weights, const Tensor& hidden_BLD) {
+  return FfnOf(weights, RmsNorm(hidden_BLD, weights.input_norm_D, config.rms_norm_epsilon));
 }
 
 Tensor AttentionForward(const ModelConfig& config, const LayerShape& shape, const AttentionWeights& weights,
@@ -164,22 +237,11 @@ Tensor FfnForward(const ModelConfig& config, const FfnWeights& weights, const Te
 }
 
 Tensor LayerForward(const LanguageModel& model, int layer, const Tensor& hidden_BLD, const RotaryTables& rotary) {
-  const LayerShape& shape = model.config.layers[layer];
-  const LayerWeights& weights = model.layers[layer];
-  Tensor hidden = hidden_BLD;
-  if (shape.num_heads() > 0) {
-    hidden = hidden + AttentionForward(model.config, shape, weights.attention, hidden, rotary);
-  }
-  if (shape.ffn_width > 0) {
-    hidden = hidden + FfnForward(model.config, weights.ffn, hidden);
-  }
-  return hidden;
+  return HiddenAt(model, hidden_BLD, layer, layer + 1, rotary);
 }
 
 Tensor HiddenAt(const LanguageModel& model, const Tensor& hidden_BLD, int from, int to, const RotaryTables& rotary) {
-  Tensor hidden = hidden_BLD;
-  for (int layer = from; layer < to; ++layer) hidden = LayerForward(model, layer, hidden, rotary);
-  return hidden;
+  return AdvanceLayers(model, hidden_BLD, from, to, rotary).Sum();
 }
 
 Tensor Embed(const LanguageModel& model, const Tensor& tokens_BL) { return at::embedding(model.embedding_VD, tokens_BL); }
@@ -189,7 +251,8 @@ Tensor FinalNorm(const LanguageModel& model, const Tensor& hidden_BLD) {
 }
 
 Tensor FinalHidden(const LanguageModel& model, const Tensor& tokens_BL, const RotaryTables& rotary) {
-  return FinalNorm(model, HiddenAt(model, Embed(model, tokens_BL), 0, model.config.num_layers, rotary));
+  ResidualStream stream = AdvanceLayers(model, Embed(model, tokens_BL), 0, model.config.num_layers, rotary);
+  return stream.Normed(model.final_norm_D, model.config.rms_norm_epsilon);
 }
 
 Tensor Logits(const LanguageModel& model, const Tensor& tokens_BL, const RotaryTables& rotary) {

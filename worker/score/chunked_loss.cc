@@ -1,5 +1,6 @@
 #include "worker/score/chunked_loss.h"
 
+#include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/zeros.h>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <vector>
 
 #include "worker/score/chunk_logits.h"
 #include "worker/score/loss_kernel.h"
@@ -95,11 +97,11 @@ class ChunkedLossFunction : public torch::autograd::Function<ChunkedLossFunction
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
-    const auto scaled = [&](const char* name) {
-      const Tensor gradient = context->saved_data[name].toTensor();
-      return gradient.defined() ? gradient.mul_(gradients[0]) : gradient;
-    };
-    return {scaled("hidden"), scaled("head"), Tensor(), Tensor(), Tensor(), Tensor()};
+    const Tensor hidden = context->saved_data["hidden"].toTensor(), head = context->saved_data["head"].toTensor();
+    std::vector<Tensor> scaled = {hidden};
+    if (head.defined()) scaled.push_back(head);
+    at::_foreach_mul_(scaled, gradients[0].to(hidden.scalar_type()));
+    return {hidden, head, Tensor(), Tensor(), Tensor(), Tensor()};
   }
 
  private:

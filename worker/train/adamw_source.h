@@ -62,7 +62,6 @@ template <typename T>
 struct alignas(16) Eight {
   T at[kWide];
 };
-
 template <typename M>
 __device__ void Step(const Leaves& leaves, float* master, M* first, M* second, bf16* weights, const float* learning_rate,
                      const float* step, const float* clip, const Settings& s) {

@@ -3,6 +3,7 @@
 #include "tests/support/catch.h"
 #include "worker/model/fused_source.h"
 #include "worker/model/kernel_source.h"
+#include "worker/model/norm_source.h"
 
 namespace espalier {
 namespace {
@@ -15,9 +16,11 @@ TEST_CASE("CompileCuda: the fused kernels compile for every generation that LibT
   }
   REQUIRE_OK(first);
   for (const char* architecture : {"sm_80", "sm_90", "sm_100"}) {
-    const auto code = CompileCuda(WithBf16(kFusedSource).c_str(), architecture);
-    REQUIRE_OK(code);
-    CHECK(code->size() > 1000);
+    for (const char* source : {kFusedSource, kNormSource}) {
+      const auto code = CompileCuda(WithBf16(source).c_str(), architecture);
+      REQUIRE_OK(code);
+      CHECK(code->size() > 1000);
+    }
   }
   const auto refused = CompileCuda("extern \"C\" __global__ void nothing() { undeclared(); }", "sm_90");
   CHECK(absl::IsInvalidArgument(refused.status()));

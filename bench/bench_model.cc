@@ -76,6 +76,26 @@ double MeasureMatrixPeak(torch::Device device) {
   return best;
 }
 
+double MeasureSustainedMatrixRate(torch::Device device) {
+  const torch::NoGradGuard no_grad;
+  constexpr int64_t kSize = 8192;
+  constexpr int kRepeats = 20;
+  const auto options = torch::TensorOptions().device(device).dtype(ComputeFormat(device));
+  const torch::Tensor a = at::randn({kSize, kSize}, options), b = at::randn({kSize, kSize}, options);
+  torch::Tensor c = at::mm(a, b);
+  SynchronizeDevice(device);
+  const double start = SecondsNow();
+  double counted_from = start;
+  int64_t counted = 0;
+  while (SecondsNow() < start + 2) {
+    if (counted == 0 && SecondsNow() >= start + 1) counted_from = SecondsNow();
+    for (int i = 0; i < kRepeats; ++i) at::mm_out(c, a, b);
+    SynchronizeDevice(device);
+    if (counted_from > start) counted += kRepeats;
+  }
+  return 2.0 * kSize * kSize * kSize * static_cast<double>(counted) / (SecondsNow() - counted_from);
+}
+
 absl::Status WriteModelFolder(const LanguageModel& model, const std::string& folder) {
   checkpoint::ExportInput input;
   input.dense_config_json = LlamaConfigJson(model.config);

@@ -30,6 +30,8 @@ torch::Tensor RandomWindows(int64_t windows, int64_t length, int vocabulary_size
 
 // Floating-point operations a second of one large matrix product in the compute format, the best of several tries.
 double MeasureMatrixPeak(torch::Device device);
+// The same over the second of two seconds of nothing else: what the card's power allows when it goes on.
+double MeasureSustainedMatrixRate(torch::Device device);
 
 double SecondsNow();  // a steady clock
 

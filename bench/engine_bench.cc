@@ -100,6 +100,8 @@ absl::StatusOr<Bench> Prepare(const Options& options, const std::string& folder)
   engine_options.artifact_folder = folder + "/artifacts";
   engine_options.device = device.is_cuda() ? DeviceKind::kCuda : DeviceKind::kCpu;
   engine_options.num_slots = options.slots;
+  engine_options.device_memory_bytes = static_cast<int64_t>(options.device_memory * kGiB);
+  engine_options.state_memory_bytes = static_cast<int64_t>(options.state_memory * kGiB);
   ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, MakeTorchEngine(engine_options));
   return Bench{device, std::move(files), std::move(engine)};
 }

@@ -22,6 +22,7 @@ MemoryPlan PlanMemory(torch::Device device, const EngineOptions& options) {
   const int64_t machine = DeviceMemoryBytes(torch::kCPU);
   MemoryPlan plan;
   plan.total = DeviceMemoryBytes(device);
+  if (options.device_memory_bytes > 0) plan.total = std::min(plan.total, options.device_memory_bytes);
   plan.host_states = options.state_memory_bytes > 0 ? options.state_memory_bytes : machine / 4;
   plan.disk_states = 64 * kGiB;
   plan.banks = machine / 4;
@@ -86,7 +87,8 @@ EngineParts::EngineParts(const EngineOptions& engine_options, torch::Device on, 
               .host_bytes = memory.host_states,
               .disk_bytes = memory.disk_states,
               .device_is_tight = on.is_cuda() ? std::function<bool()>([this] {
-                return FreeDeviceMemory(device) < Share(memory.total, 30);
+                const int64_t not_ours = DeviceMemoryBytes(device) - memory.total;
+                return FreeDeviceMemory(device) - not_ours < Share(memory.total, 30);
               })
                                               : std::function<bool()>(),
               .live_location = on.is_cuda() ? StateLocation::kDevice : StateLocation::kHost}),

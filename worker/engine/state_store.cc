@@ -1,5 +1,6 @@
 #include "worker/engine/state_store.h"
 
+#include <ATen/ops/empty.h>
 #include <stdlib.h>
 
 #include <algorithm>
@@ -16,6 +17,12 @@ namespace {
 
 // A state stays on the device when it is so many times smaller than the live candidate: then many of them fit.
 constexpr int64_t kParkingGain = 4;
+
+torch::Tensor PinnedCopy(const torch::Tensor& on_device) {
+  const torch::Tensor host = at::empty(on_device.sizes(), on_device.options().device(torch::kCPU).pinned_memory(true));
+  host.copy_(on_device);
+  return host;
+}
 
 void RemoveFile(const std::string& path) {
   std::error_code ignored;
@@ -181,9 +188,9 @@ bool StateStore::Park(Entry& entry) {
 
 bool StateStore::MoveToHost(Entry& entry) {
   if (entry.parked()) {
-    entry.state->weights = entry.state->weights.to(torch::kCPU);
-    if (entry.state->first_moments.defined()) entry.state->first_moments = entry.state->first_moments.to(torch::kCPU);
-    if (entry.state->second_moments.defined()) entry.state->second_moments = entry.state->second_moments.to(torch::kCPU);
+    for (torch::Tensor* tensor : {&entry.state->weights, &entry.state->first_moments, &entry.state->second_moments}) {
+      if (tensor->is_cuda()) *tensor = PinnedCopy(*tensor);
+    }
     entry.location = StateLocation::kHost;
     return true;
   }

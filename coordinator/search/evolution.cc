@@ -39,6 +39,7 @@ void Evolution::StopNow(const std::string& because) {
 
 void Evolution::Over(const std::string& because) {
   wanted_.Clear();
+  parent_task_.clear();
   stopped_because_ = because;
   state_ = State::kOver;
 }
@@ -49,6 +50,8 @@ void Evolution::BankChanged() {
   const Mask within = WithinTarget(*plan_, *bank_, before);
   const bool was_measuring_parent = state_ == State::kMeasuringParent;
   wanted_.Clear();
+  parent_task_.clear();
+  parent_told_.reset();
   if (state_ == State::kStage) candidates_.resize(first_candidate_);
   if (within != before) {
     parent_ =
@@ -67,7 +70,9 @@ void Evolution::Tell(const Task& task, const Measurement& measurement) {
   const EvaluateTask evaluate = std::get<EvaluateTask>(task.payload);
   const std::string task_id = task.task_id;  // `task` may lie in wanted_
   wanted_.Remove(task_id);
-  if (state_ == State::kStage) {
+  if (state_ == State::kStage && task_id == parent_task_ && !is_last_stage()) {
+    parent_told_.emplace(evaluate, measurement);
+  } else if (state_ == State::kStage) {
     const int member = member_of_task_.at(task_id);
     by_stage_[stage_][member] = measurement;
     told_tasks_[member] = evaluate;
@@ -80,7 +85,7 @@ void Evolution::Tell(const Task& task, const Measurement& measurement) {
 }
 
 void Evolution::Advance() {
-  while (wanted_.empty()) {
+  while (state_ == State::kStage ? StageTasksLeft() == 0 : wanted_.empty()) {
     switch (state_) {
       case State::kPhaseBegins: BeginPhase(); break;
       case State::kMeasuringBaseline:

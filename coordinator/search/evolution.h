@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "coordinator/search/curves.h"
@@ -96,6 +97,10 @@ class Evolution {
   void WantSelectOf(int candidate);
   double SelectFitnessOf(int candidate) const;
   int MaxFinalists() const;
+  void WantParent();
+  void PlaceParent();
+  bool IsParentOut() const { return !parent_task_.empty() && wanted_.Find(parent_task_) != nullptr; }
+  int StageTasksLeft() const { return wanted_.size() - (IsParentOut() && !is_last_stage() ? 1 : 0); }
 
   const SearchPlan* plan_;
   const Bank* bank_;
@@ -123,6 +128,10 @@ class Evolution {
   std::vector<std::map<int, Measurement>> by_stage_;  // by candidate
   std::map<std::string, int> member_of_task_;         // of the stage
   std::map<int, EvaluateTask> told_tasks_;            // of the stage, by candidate
+  // The parent's task of the last stage, wanted from the generation's start: it is the longest, and no worker waits at a stage's
+  // end while it is left. Its outcome counts when the last stage begins.
+  std::string parent_task_;  // empty: none in this generation
+  std::optional<std::pair<EvaluateTask, Measurement>> parent_told_;
 
   std::map<std::string, LastStage> last_stages_;  // of parents, by digest
   std::map<std::string, double> select_fitness_;  // by SelectKey; infinity when not feasible

@@ -34,20 +34,44 @@ void Evolution::BeginGeneration() {
         AddCandidate(absl::StrFormat("p%d/g%d/c%02d", phase_, generation_, i), phase_, generation_, offspring[i].mask));
   }
   stage_ = 0;
+  WantParent();
   EnterStage();
+}
+
+void Evolution::WantParent() {
+  parent_task_.clear();
+  parent_told_.reset();
+  const int last = static_cast<int>(phase().stages.size()) - 1;
+  if (last == 0 || members_.empty() || IsParentReusable()) return;
+  Task task = StageEvaluation(*plan_, *bank_, {phase_, draw(), last}, generation_, candidates_[parent_].mask, StageStart::kStraight);
+  parent_task_ = task.task_id;
+  wanted_.Add(std::move(task));
+}
+
+// In the last stage: what the parent's task has told, or its place for when it does.
+void Evolution::PlaceParent() {
+  member_of_task_[parent_task_] = parent_;
+  if (!parent_told_.has_value()) return;
+  const auto& [task, measurement] = *parent_told_;
+  by_stage_[stage_][parent_] = measurement;
+  told_tasks_[parent_] = task;
+  Record(parent_, stage_, measurement);
+  parent_told_.reset();
 }
 
 void Evolution::EnterStage() {
   state_ = State::kStage;
-  by_stage_.emplace_back();
   member_of_task_.clear();
   told_tasks_.clear();
   tasks_in_stage_ = 0;
-  if (members_.empty()) {
+  if (members_.empty() && parent_task_.empty()) {
+    by_stage_.emplace_back();
     EndGeneration(parent_);
     return;
   }
-  // The parent first: in CONTINUE it has the longest way to go.
+  // With nobody left, only the parent's task is waited for.
+  if (members_.empty()) stage_ = static_cast<int>(phase().stages.size()) - 1;
+  by_stage_.resize(stage_ + 1);
   if (is_last_stage()) members_.insert(members_.begin(), parent_);
   for (int member : members_) {
     const CandidateView& candidate = candidates_[member];
@@ -55,12 +79,16 @@ void Evolution::EnterStage() {
       by_stage_[stage_][member] = last_stages_.at(candidate.mask_digest).measurement;
       continue;
     }
+    if (member == parent_ && !parent_task_.empty()) {
+      PlaceParent();
+      continue;
+    }
     Task task = StageEvaluation(*plan_, *bank_, {phase_, draw(), stage_}, generation_, candidate.mask,
                                 member == parent_ ? StageStart::kStraight : StageStart::kByMode);
     member_of_task_[task.task_id] = member;
     wanted_.Add(std::move(task));
   }
-  tasks_in_stage_ = wanted_.size();
+  tasks_in_stage_ = StageTasksLeft();
 }
 
 void Evolution::EndStage() {
@@ -155,6 +183,7 @@ std::vector<StateKey> Evolution::LiveStates() const {
     add(evaluate.resume);
     add(evaluate.retain);
   }
+  if (parent_told_.has_value()) add(parent_told_->first.retain);
   if (state_ == State::kStage) {
     // Whoever has as many better ones measured already as survive cannot survive.
     const std::vector<Ranked> ranked = Rank(MeasuredMembers());
@@ -179,7 +208,7 @@ void Evolution::Describe(JobProgress* progress) const {
     progress->stage = stage_;
     progress->num_stages = static_cast<int>(phase().stages.size());
     progress->tasks_total = tasks_in_stage_;
-    progress->tasks_done = tasks_in_stage_ - wanted_.size();
+    progress->tasks_done = tasks_in_stage_ - StageTasksLeft();
   }
   if (parent_ < 0) return;
   progress->best_digest = candidates_[parent_].mask_digest;

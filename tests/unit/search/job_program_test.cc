@@ -174,6 +174,40 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("JobProgram: the parent's task of the last stage is wanted from the generation's start, and the same search comes out whenever it is told") {
+  const JobInputs inputs = SmallInputs();
+  const Choose last_wanted = [](const std::vector<Task>& wanted) { return wanted.size() - 1; };
+  const bool all_infeasible = GENERATE(false, true);
+  std::vector<std::string> summaries;
+  for (const Choose& choose : {FirstWanted(), last_wanted, AnyOf(3, 5)}) {
+    FakeEvaluator evaluator(inputs, {.noise = 0.1});
+    const auto program = MakeProgram(SmallSpec(3), inputs);
+    Drive(program.get(), evaluator, FirstWanted(), AtStep("search"));
+    std::string parent;
+    for (const CandidateView& candidate : program->Candidates()) {
+      if (candidate.id == "first-parent") parent = candidate.mask_digest;
+    }
+    const std::vector<Task> wanted = program->Wanted();
+    const auto* first = std::get_if<EvaluateTask>(&wanted.front().payload);
+    REQUIRE(first != nullptr);
+    CHECK(first->mask_digest == parent);
+    CHECK(first->stream.end == 16384);
+    CHECK(program->Progress().stage == 0);
+    CHECK(program->Progress().tasks_total == 8);  // the offspring's
+    if (all_infeasible) {
+      for (const CandidateView& candidate : program->Candidates()) {
+        if (candidate.mask_digest != parent) evaluator.options().infeasible.insert(candidate.mask_digest);
+      }
+    }
+    Drive(program.get(), evaluator, choose, Never);
+    REQUIRE_FALSE(program->failure().has_value());
+    if (all_infeasible) CHECK(program->Generations().front().parent_digest == parent);
+    summaries.push_back(Summary(*program));
+  }
+  CHECK(summaries[1] == summaries[0]);
+  CHECK(summaries[2] == summaries[0]);
+}
+
 TEST_CASE("LiveStates: what may still be resumed, and nothing else") {
   const JobInputs inputs = SmallInputs();
   const FakeEvaluator evaluator(inputs, {});

@@ -123,7 +123,7 @@ def results_are_wrong(prometheus, deployment):
     ports = [deployment.start_worker(task_ms=100), deployment.start_worker(task_ms=20, ESPALIER_FAKE_NONSENSE="1")]
     prometheus.aim("espalier-worker", ports)
     submit_fake(deployment, "nonsense", generations=20)
-    expect(prometheus, "a worker reports no numbers", "EspalierReportsRejected", "EspalierLeasesLost", "EspalierWorkersQuarantined", seconds=120)
+    expect(prometheus, "a worker reports what cannot be", "EspalierReportsRejected", "EspalierLeasesLost", "EspalierWorkersQuarantined", seconds=120)
     deployment.run("cancel", "nonsense")
     for port in ports:
         deployment.kill_worker(port)
@@ -139,6 +139,7 @@ def results_are_wrong(prometheus, deployment):
 def callers_are_refused(prometheus, deployment):
     for _ in range(6):
         deployment.run("submit", "--model", harness.TINY, "--tokens", harness.SAMPLES, "--target", "60%", role="read")
+        time.sleep(1)
     expect(prometheus, "calls without the role", "EspalierCallersRefused")
 
 
@@ -161,6 +162,7 @@ def disks_fill(prometheus, deployment):
     print(f"      /readyz on a full disk: {status} {text.strip()}", flush=True)
     for number in range(10):
         deployment.run("submit", "--model", harness.TINY, "--tokens", harness.SAMPLES, "--target", "60%", "--job-id", f"no-room-{number}")
+        time.sleep(1)  # a rate sees what rises between two scrapes
     expect(prometheus, "the state's disk is full", "EspalierStateDiskFull", "EspalierStoreErrors", "EspalierCallErrors")
     state.free()
     (state.path / "slow").unlink()

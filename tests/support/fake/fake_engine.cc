@@ -95,7 +95,7 @@ TaskOutcome FakeEngine::AdditiveUnit(const Task& task, const AdditiveUnitTask& p
 TaskOutcome FakeEngine::Evaluate(const Task& task, const EvaluateTask& payload) {
   Measurement measurement = Measure(task.context, payload.mask, payload.stream.end, payload.score_windows);
   measurement.trained_tokens = payload.stream.end - payload.stream.begin;
-  if (options_.tells_nonsense) measurement.fitness = std::nan("");
+  if (options_.tells_nonsense) measurement.fitness = -1;
   if (payload.measure_perplexity) {
     measurement.dense_perplexity = std::exp(kDenseLoss);
     measurement.perplexity = std::exp(measurement.loss);

@@ -17,7 +17,7 @@ struct FakeEngineOptions {
   int num_slots = 1;
   absl::Duration task_time = absl::ZeroDuration();  // each task takes so long, in small steps that look at `stop`
   DeviceKind device = DeviceKind::kCpu;
-  bool tells_nonsense = false;  // evaluations report a fitness that is no number, as a faulty card would
+  bool tells_nonsense = false;  // evaluations report a divergence below zero, as a faulty card might
 };
 
 // Removing a share r of a unit costs weight * r^2, where the weight falls from layer to layer and is larger for

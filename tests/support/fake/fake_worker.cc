@@ -1,6 +1,6 @@
 // A worker with the fake engine, for tests of the whole service path without LibTorch. Takes the flags of
 // espalier-worker that `espalier run` uses; ESPALIER_FAKE_TASK_MS is how long each task takes,
-// ESPALIER_FAKE_NONSENSE makes its evaluations no numbers.
+// ESPALIER_FAKE_NONSENSE makes its evaluations impossible.
 #include <CLI/CLI.hpp>
 
 #include <cstdio>

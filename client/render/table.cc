@@ -16,6 +16,7 @@ constexpr int kGap = 2;
 constexpr int kLeastTextColumn = 8;
 
 bool IsNumeric(const TableRows& rows, size_t column) {
+  if (column == 0) return false;  // a name, also where it begins with a digit, as a worker's id may
   for (size_t row = 1; row < rows.size(); ++row) {
     if (column >= rows[row].size()) continue;
     const std::string& cell = rows[row][column];

@@ -15,8 +15,8 @@ struct TableOptions {
   std::function<const char*(size_t row, size_t column, const std::string& cell)> colour = nullptr;
 };
 
-// Columns padded to their widest cell, two blanks between; columns whose cells all start with a digit (or are "-") are
-// set flush right. The first row is the head. What is too wide loses columns of its widest texts (never of its numbers and
+// Columns padded to their widest cell, two blanks between; columns but the first whose cells all start with a digit (or
+// are "-") are set flush right. The first row is the head. What is too wide loses columns of its widest texts (never of its numbers and
 // of its first column, which names the row), with an ellipsis; where that does not suffice, each row is written as lines
 // of "head  cell" instead. Control characters of the cells are replaced.
 std::string FormatTable(const TableRows& rows, const TableOptions& options = {});

@@ -238,9 +238,10 @@ std::vector<std::string> JobsScreen(const std::vector<WatchedJob>& jobs, const W
   const size_t most = static_cast<size_t>(std::max(3, options.height - details));
   for (const WatchedJob* job : ordered) {
     if (rows.size() > most) break;
-    const double share = job->HasEnded() ? -1 : StepShare(*job);
-    rows.push_back({job->name, job->state, job->HasEnded() || job->state == "queued" ? "" : StepTitle(job->progress.step),
-                    share >= 0 ? ProgressBar(share, 12) : "", job->HasEnded() ? "" : Where(*job),
+    const bool is_queued = job->state == "queued";
+    const double share = job->HasEnded() || is_queued ? -1 : StepShare(*job);
+    rows.push_back({job->name, job->state, job->HasEnded() || is_queued ? "" : StepTitle(job->progress.step),
+                    share >= 0 ? ProgressBar(share, 12) : "", job->HasEnded() ? "" : is_queued ? job->waiting_for : Where(*job),
                     !job->HasEnded() && job->left.seconds >= 0 ? FormatSeconds(job->left.seconds) : ""});
   }
   if (jobs.empty()) {

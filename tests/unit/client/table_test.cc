@@ -23,6 +23,7 @@ std::vector<std::string> Lines(const std::string& text) { return absl::StrSplit(
 TEST_CASE("Table: numbers flush right, widths in characters, no blanks at a line's end") {
   REQUIRE(FormatTable({{"name", "count"}, {"été", "5"}, {"b", "1234"}}) == "name  count\nété       5\nb      1234\n");
   REQUIRE(FormatTable({{"a", "b"}, {"x", ""}}) == "a  b\nx\n");
+  REQUIRE(FormatTable({{"worker", "done"}, {"669f", "3"}}) == "worker  done\n669f       3\n");  // an id is no number
 }
 
 TEST_CASE("Table: Chinese, emoji and combining marks keep the columns in line") {

@@ -59,7 +59,7 @@ SMALLER = {
 # What has to stand in what the commands print.
 EXPECTED = {
     "README.md": [],
-    "docs/tutorial.md": ["data.train.npy  ", "ladder it would get", "restricts the ladder", "jobs/llama-60", "fitness", "searched",
+    "docs/tutorial.md": ["data.train.npy  ", "Nothing is wrong.", "ladder it would get", "restricts the ladder", "jobs/llama-60", "fitness", "What gave most", "searched",
                          "out/report.html", "perplexity", "gguf  llama-60-q8.gguf"],
     "docs/api.md": ["espalier.v1.SearchService\n", "espalier.v1.SearchService.WatchJob\n", "optional .espalier.v1.JobSpec spec = 1|JobSpec spec = 1",
                     "NEMOTRON_NAS = 3", "\"bankBytes\"", "restricts the ladder", "\"name\": \"jobs/first\"", "\"state\": \"CANCELLED\""],

@@ -27,7 +27,7 @@ def rows_of(report):
 def masks_of(report):
     """{name: (inner SVG, width, height)}; the first picture is the result's."""
     names = ["searched", *re.findall(r"<h3>(\w+)</h3>", report)]
-    found = re.findall(r'<svg class="mask" viewBox="0 0 (\d+) (\d+)".*?>(.*?)</svg>', report, re.S)
+    found = re.findall(r'<svg[^>]*class="mask"[^>]*viewBox="0 0 (\d+) (\d+)"[^>]*>(.*?)</svg>', report, re.S)
     return {name: (inner, int(width), int(height)) for name, (width, height, inner) in zip(names, found)}
 
 

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "docs/tutorial.md", "docs/api.md", "docs/configuration.md"]
@@ -260,8 +261,18 @@ def run_page(page, build, is_full):
         missing = [texts for texts in EXPECTED[page] if not any(text in output for text in texts.split("|"))]
         if missing:
             raise AssertionError(f"{page}: nothing printed {missing}\n{output[-3000:]}")
+        if page == "README.md" and is_full:
+            check_picture(folder)
         if "--show" in sys.argv:
             print(output)
+
+
+def check_picture(folder):
+    """README's picture can be made from the report that its commands left."""
+    command = [sys.executable, ROOT / "tools/readme_picture.py", folder / "out/report.html", folder / "demo.svg"]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    if done.returncode != 0 or xml.etree.ElementTree.parse(folder / "demo.svg").getroot().tag != "{http://www.w3.org/2000/svg}svg":
+        raise AssertionError(f"tools/readme_picture.py: {done.stderr}")
 
 
 def check_page(page, build):

@@ -85,6 +85,12 @@ struct BankLayerRecord {
   bool operator==(const BankLayerRecord&) const = default;
 };
 
+// An event, and the layer of a bank that comes with it.
+struct EventCommit {
+  EventRecord event;
+  std::optional<BankLayerRecord> bank;
+};
+
 // Fields that are set are written.
 struct JobUpdate {
   std::optional<JobState> state;
@@ -115,11 +121,18 @@ class JobStore {
   virtual absl::Status EndAttempt(const LeaseToken& token, AttemptEnd end, const std::string& reason) = 0;
   virtual absl::StatusOr<std::vector<AttemptRecord>> LoadAttempts(const std::string& job_id) = 0;  // in order of granting
 
-  // Appends the event and returns its sequence number; in the same transaction writes the job's elapsed_seconds, ends the
-  // attempt of an outcome as committed and enters `bank` (when given, and when the manifest has no such layer: the first
-  // commit wins). kAlreadyExists when the task has an outcome or was given up; kFailedPrecondition when an outcome's
-  // attempt (other than 0) was never granted with this input digest; kNotFound when there is no such job.
-  virtual absl::StatusOr<int64_t> Commit(const EventRecord& event, const std::optional<BankLayerRecord>& bank) = 0;
+  // Appends the events in their order and returns their sequence numbers, all or none, in one transaction; with each
+  // writes the job's elapsed_seconds, ends the attempt of an outcome as committed and enters `bank` (when given, and when
+  // the manifest has no such layer: the first commit wins). kAlreadyExists when a task has an outcome or was given up;
+  // kFailedPrecondition when an outcome's attempt (other than 0) was never granted with this input digest; kNotFound
+  // when there is no such job.
+  virtual absl::StatusOr<std::vector<int64_t>> CommitAll(const std::vector<EventCommit>& commits) = 0;
+  // One event.
+  absl::StatusOr<int64_t> Commit(const EventRecord& event, const std::optional<BankLayerRecord>& bank) {
+    const absl::StatusOr<std::vector<int64_t>> sequences = CommitAll({{event, bank}});
+    if (!sequences.ok()) return sequences.status();
+    return sequences->front();
+  }
   virtual absl::StatusOr<std::vector<EventRecord>> LoadEvents(const std::string& job_id, int64_t after_sequence) = 0;
 
   // The layer's newest revision that is not lost.

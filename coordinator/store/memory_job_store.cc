@@ -1,6 +1,7 @@
 #include "coordinator/store/memory_job_store.h"
 
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -132,18 +133,34 @@ absl::Status MemoryJobStore::CheckOutcome(const EventRecord& event, AttemptRecor
                                                     " was never granted with input ", event.input_digest));
 }
 
-absl::StatusOr<int64_t> MemoryJobStore::Commit(const EventRecord& event, const std::optional<BankLayerRecord>& bank) {
+absl::Status MemoryJobStore::CheckAll(const std::vector<EventCommit>& commits) {
+  std::set<std::pair<std::string, std::string>> tasks;
+  for (const auto& [event, bank] : commits) {
+    if (FindJob(event.job_id) == nullptr) return absl::NotFoundError(absl::StrCat("there is no job '", event.job_id, "'"));
+    AttemptRecord* attempt = nullptr;
+    ESPALIER_RETURN_IF_ERROR(CheckOutcome(event, &attempt));
+    if (!event.task_id.empty() && !tasks.insert({event.job_id, event.task_id}).second) {
+      return absl::AlreadyExistsError(absl::StrCat(event.job_id, "/", event.task_id, " is committed twice at once"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<int64_t>> MemoryJobStore::CommitAll(const std::vector<EventCommit>& commits) {
   ESPALIER_RETURN_IF_ERROR(CheckEpoch());
-  JobRecord* job = FindJob(event.job_id);
-  if (job == nullptr) return absl::NotFoundError(absl::StrCat("there is no job '", event.job_id, "'"));
-  AttemptRecord* attempt = nullptr;
-  ESPALIER_RETURN_IF_ERROR(CheckOutcome(event, &attempt));
-  EventRecord& added = content_->events.emplace_back(event);
-  added.sequence = ++content_->sequence;
-  job->elapsed_seconds = event.elapsed_seconds;
-  if (attempt != nullptr) attempt->end = AttemptEnd::kCommitted;
-  if (bank.has_value()) EnterBankLayer(*bank);
-  return added.sequence;
+  ESPALIER_RETURN_IF_ERROR(CheckAll(commits));
+  std::vector<int64_t> sequences;
+  for (const auto& [event, bank] : commits) {
+    AttemptRecord* attempt = nullptr;
+    ESPALIER_RETURN_IF_ERROR(CheckOutcome(event, &attempt));
+    EventRecord& added = content_->events.emplace_back(event);
+    added.sequence = ++content_->sequence;
+    FindJob(event.job_id)->elapsed_seconds = event.elapsed_seconds;
+    if (attempt != nullptr) attempt->end = AttemptEnd::kCommitted;
+    if (bank.has_value()) EnterBankLayer(*bank);
+    sequences.push_back(added.sequence);
+  }
+  return sequences;
 }
 
 void MemoryJobStore::EnterBankLayer(const BankLayerRecord& bank) {

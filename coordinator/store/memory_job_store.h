@@ -11,7 +11,7 @@
 
 namespace espalier {
 
-class MemoryJobStore final : public JobStore {
+class MemoryJobStore : public JobStore {
  public:
   // What outlives a restart; several stores over it are several coordinators over one database.
   struct Content {
@@ -33,7 +33,7 @@ class MemoryJobStore final : public JobStore {
   absl::Status InsertAttempts(const std::vector<AttemptRecord>& attempts) override;
   absl::Status EndAttempt(const LeaseToken& token, AttemptEnd end, const std::string& reason) override;
   absl::StatusOr<std::vector<AttemptRecord>> LoadAttempts(const std::string& job_id) override;
-  absl::StatusOr<int64_t> Commit(const EventRecord& event, const std::optional<BankLayerRecord>& bank) override;
+  absl::StatusOr<std::vector<int64_t>> CommitAll(const std::vector<EventCommit>& commits) override;
   absl::StatusOr<std::vector<EventRecord>> LoadEvents(const std::string& job_id, int64_t after_sequence) override;
   absl::StatusOr<std::optional<BankLayerRecord>> FindBankLayer(const std::string& key, int layer) override;
   absl::Status LoseBankLayers(const std::string& artifact) override;
@@ -44,6 +44,7 @@ class MemoryJobStore final : public JobStore {
   JobRecord* FindJob(const std::string& job_id);
   AttemptRecord* FindAttempt(const LeaseToken& token);
   absl::Status CheckOutcome(const EventRecord& event, AttemptRecord** attempt);
+  absl::Status CheckAll(const std::vector<EventCommit>& commits);
   void EnterBankLayer(const BankLayerRecord& bank);
 
   std::shared_ptr<Content> content_;

@@ -14,16 +14,17 @@ absl::Status SociJobStore::InsertAttempt(const AttemptRecord& attempt) {
   AttemptRecord stored = attempt;
   stored.worker_id = CleanText(attempt.worker_id);
   stored.reason = CleanText(attempt.reason);
-  const long long position = TakeNext(*session_, "sequence");
+  const long long position = Take("sequence");
   const long long epoch = stored.token.epoch;
   const int ended = static_cast<int>(stored.end);
   const std::string checksum = AttemptChecksum(stored);
-  *session_ << "INSERT INTO attempts (job_id, task_id, attempt, position, epoch, worker_id, input_digest, ended, reason,"
-               " checksum) VALUES (:job, :task, :attempt, :position, :epoch, :worker, :digest, :ended, :reason, :checksum)",
+  statements_.Run(
+      "INSERT INTO attempts (job_id, task_id, attempt, position, epoch, worker_id, input_digest, ended, reason,"
+      " checksum) VALUES (:job, :task, :attempt, :position, :epoch, :worker, :digest, :ended, :reason, :checksum)",
       soci::use(stored.token.job_id, "job"), soci::use(stored.token.task_id, "task"),
       soci::use(stored.token.attempt, "attempt"), soci::use(position, "position"), soci::use(epoch, "epoch"),
       soci::use(stored.worker_id, "worker"), soci::use(stored.input_digest, "digest"), soci::use(ended, "ended"),
-      soci::use(stored.reason, "reason"), soci::use(checksum, "checksum");
+      soci::use(stored.reason, "reason"), soci::use(checksum, "checksum"));
   return absl::OkStatus();
 }
 
@@ -40,12 +41,13 @@ absl::StatusOr<std::optional<AttemptRecord>> SociJobStore::ReadAttempt(const Lea
   long long epoch = 0;
   int ended = 0;
   std::string checksum;
-  *session_ << "SELECT epoch, worker_id, input_digest, ended, reason, checksum FROM attempts WHERE job_id = :job AND"
-               " task_id = :task AND attempt = :attempt",
+  const bool is_there = statements_.Run(
+      "SELECT epoch, worker_id, input_digest, ended, reason, checksum FROM attempts WHERE job_id = :job AND"
+      " task_id = :task AND attempt = :attempt",
       soci::use(token.job_id, "job"), soci::use(token.task_id, "task"), soci::use(token.attempt, "attempt"),
       soci::into(epoch), soci::into(attempt.worker_id), soci::into(attempt.input_digest), soci::into(ended),
-      soci::into(attempt.reason), soci::into(checksum);
-  if (!session_->got_data()) return std::optional<AttemptRecord>();
+      soci::into(attempt.reason), soci::into(checksum));
+  if (!is_there) return std::optional<AttemptRecord>();
   attempt.token.epoch = epoch;
   attempt.end = static_cast<AttemptEnd>(ended);
   if (checksum != AttemptChecksum(attempt)) {
@@ -57,11 +59,12 @@ absl::StatusOr<std::optional<AttemptRecord>> SociJobStore::ReadAttempt(const Lea
 void SociJobStore::WriteAttemptEnd(const AttemptRecord& attempt) {
   const int ended = static_cast<int>(attempt.end);
   const std::string checksum = AttemptChecksum(attempt);
-  *session_ << "UPDATE attempts SET ended = :ended, reason = :reason, checksum = :checksum WHERE job_id = :job AND"
-               " task_id = :task AND attempt = :attempt",
+  statements_.Run(
+      "UPDATE attempts SET ended = :ended, reason = :reason, checksum = :checksum WHERE job_id = :job AND"
+      " task_id = :task AND attempt = :attempt",
       soci::use(ended, "ended"), soci::use(attempt.reason, "reason"), soci::use(checksum, "checksum"),
       soci::use(attempt.token.job_id, "job"), soci::use(attempt.token.task_id, "task"),
-      soci::use(attempt.token.attempt, "attempt");
+      soci::use(attempt.token.attempt, "attempt"));
 }
 
 absl::Status SociJobStore::EndAttempt(const LeaseToken& token, AttemptEnd end, const std::string& reason) {

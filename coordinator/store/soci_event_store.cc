@@ -27,13 +27,12 @@ LeaseToken TokenOf(const EventRecord& event) { return {0, event.job_id, event.ta
 
 absl::Status SociJobStore::CheckCommit(const EventRecord& event) {
   int count = 0;
-  *session_ << "SELECT COUNT(*) FROM jobs WHERE job_id = :job", soci::use(event.job_id, "job"), soci::into(count);
+  statements_.Run("SELECT COUNT(*) FROM jobs WHERE job_id = :job", soci::use(event.job_id, "job"), soci::into(count));
   if (count == 0) return absl::NotFoundError(absl::StrCat("there is no job '", event.job_id, "'"));
   if (event.task_id.empty()) return absl::OkStatus();
   long long sequence = 0;
-  *session_ << "SELECT sequence FROM events WHERE job_id = :job AND task_id = :task", soci::use(event.job_id, "job"),
-      soci::use(event.task_id, "task"), soci::into(sequence);
-  if (session_->got_data()) {
+  if (statements_.Run("SELECT sequence FROM events WHERE job_id = :job AND task_id = :task",
+                      soci::use(event.job_id, "job"), soci::use(event.task_id, "task"), soci::into(sequence))) {
     return absl::AlreadyExistsError(
         absl::StrCat(event.job_id, "/", event.task_id, " was committed as event ", sequence));
   }
@@ -50,35 +49,43 @@ void SociJobStore::InsertEvent(const EventRecord& event) {
   soci::indicator has_task = event.task_id.empty() ? soci::i_null : soci::i_ok;
   const std::string payload = EncodeBytes(event.payload);
   const std::string checksum = EventChecksum(event);
-  *session_ << "INSERT INTO events (sequence, job_id, kind, task_id, attempt, input_digest, payload, reason, artifact,"
-               " elapsed_seconds, checksum) VALUES (:sequence, :job, :kind, :task, :attempt, :digest, :payload, :reason,"
-               " :artifact, :elapsed, :checksum)",
+  statements_.Run(
+      "INSERT INTO events (sequence, job_id, kind, task_id, attempt, input_digest, payload, reason, artifact,"
+      " elapsed_seconds, checksum) VALUES (:sequence, :job, :kind, :task, :attempt, :digest, :payload, :reason,"
+      " :artifact, :elapsed, :checksum)",
       soci::use(sequence, "sequence"), soci::use(event.job_id, "job"), soci::use(kind, "kind"),
       soci::use(event.task_id, has_task, "task"), soci::use(event.attempt, "attempt"),
       soci::use(event.input_digest, "digest"), soci::use(payload, "payload"), soci::use(event.reason, "reason"),
       soci::use(event.artifact, "artifact"), soci::use(event.elapsed_seconds, "elapsed"),
-      soci::use(checksum, "checksum");
+      soci::use(checksum, "checksum"));
 }
 
-absl::StatusOr<int64_t> SociJobStore::Commit(const EventRecord& event, const std::optional<BankLayerRecord>& bank) {
+absl::Status SociJobStore::InsertCommit(const EventCommit& commit, int64_t* sequence) {
+  const EventRecord& event = commit.event;
+  ESPALIER_RETURN_IF_ERROR(CheckCommit(event));
   EventRecord stored = event;
   stored.reason = CleanText(event.reason);
-  const absl::Status status = InTransaction("committing an event", [&]() -> absl::Status {
-    ESPALIER_RETURN_IF_ERROR(CheckCommit(event));
-    stored.sequence = TakeNext(*session_, "sequence");
-    InsertEvent(stored);
-    *session_ << "UPDATE jobs SET elapsed_seconds = :elapsed WHERE job_id = :job",
-        soci::use(event.elapsed_seconds, "elapsed"), soci::use(event.job_id, "job");
-    if (event.kind == EventKind::kOutcome && event.attempt > 0) {
-      ESPALIER_ASSIGN_OR_RETURN(std::optional<AttemptRecord> attempt, ReadAttempt(TokenOf(event)));
-      attempt->end = AttemptEnd::kCommitted;
-      WriteAttemptEnd(*attempt);
-    }
-    if (bank.has_value()) EnterBankLayer(*bank);
+  *sequence = stored.sequence = Take("sequence");
+  InsertEvent(stored);
+  statements_.Run("UPDATE jobs SET elapsed_seconds = :elapsed WHERE job_id = :job",
+                  soci::use(event.elapsed_seconds, "elapsed"), soci::use(event.job_id, "job"));
+  if (event.kind == EventKind::kOutcome && event.attempt > 0) {
+    ESPALIER_ASSIGN_OR_RETURN(std::optional<AttemptRecord> attempt, ReadAttempt(TokenOf(event)));
+    attempt->end = AttemptEnd::kCommitted;
+    WriteAttemptEnd(*attempt);
+  }
+  if (commit.bank.has_value()) EnterBankLayer(*commit.bank);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<int64_t>> SociJobStore::CommitAll(const std::vector<EventCommit>& commits) {
+  std::vector<int64_t> sequences(commits.size());
+  const absl::Status status = InTransaction("committing events", [&]() -> absl::Status {
+    for (size_t i = 0; i < commits.size(); ++i) ESPALIER_RETURN_IF_ERROR(InsertCommit(commits[i], &sequences[i]));
     return absl::OkStatus();
   });
   if (!status.ok()) return status;
-  return stored.sequence;
+  return sequences;
 }
 
 void SociJobStore::EnterBankLayer(const BankLayerRecord& bank) {

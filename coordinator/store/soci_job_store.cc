@@ -41,11 +41,23 @@ absl::Status SociJobStore::RaiseEpoch(soci::session& session, const SqlDialect& 
 }
 
 SociJobStore::SociJobStore(std::unique_ptr<soci::session> session, SqlDialect dialect, int64_t epoch)
-    : session_(std::move(session)), dialect_(std::move(dialect)), epoch_(epoch) {}
+    : session_(std::move(session)), statements_(*session_), dialect_(std::move(dialect)), epoch_(epoch) {}
+
+int64_t SociJobStore::Take(const std::string& counter) {
+  statements_.Run("UPDATE meta SET number = number + 1 WHERE name = :name", soci::use(counter, "name"));
+  long long number = 0;
+  statements_.Run("SELECT number FROM meta WHERE name = :name", soci::use(counter, "name"), soci::into(number));
+  return number;
+}
+
+absl::Status SociJobStore::Reconnect() {
+  statements_.Clear();
+  return dialect_.reconnect(*session_);
+}
 
 absl::Status SociJobStore::CheckEpoch() {
   long long newest = 0;
-  *session_ << dialect_.epoch_query, soci::into(newest);
+  statements_.Run(dialect_.epoch_query, soci::into(newest));
   if (newest == epoch_) return absl::OkStatus();
   return absl::AbortedError(absl::StrCat("another coordinator has taken over: epoch ", newest, " is newer than ", epoch_));
 }
@@ -56,7 +68,7 @@ absl::Status SociJobStore::TryTransaction(const char* what, const std::function<
     soci::transaction transaction(*session_);
     ESPALIER_RETURN_IF_ERROR(CheckEpoch());
     ESPALIER_RETURN_IF_ERROR(body());
-    if (dialect_.reconnect != nullptr) last_write_ = TakeNext(*session_, "writes") - 1;
+    if (dialect_.reconnect != nullptr) last_write_ = Take("writes") - 1;
     *is_committing = true;
     transaction.commit();
     return absl::OkStatus();
@@ -84,7 +96,7 @@ absl::Status SociJobStore::InTransaction(const char* what, const std::function<a
   bool is_committing = false;
   absl::Status status = TryTransaction(what, body, &is_committing);
   if (absl::IsUnavailable(status) && dialect_.reconnect != nullptr) {
-    const absl::Status connected = dialect_.reconnect(*session_);
+    const absl::Status connected = Reconnect();
     if (!connected.ok()) return NoteHealth(connected);
     if (is_committing) {
       const absl::StatusOr<bool> is_done = IsDone(last_write_ + 1);
@@ -115,7 +127,7 @@ absl::Status SociJobStore::Reading(const char* what, const std::function<absl::S
   const std::lock_guard lock(use_);
   const absl::Status status = TryReading(what, body);
   if (!absl::IsUnavailable(status) || dialect_.reconnect == nullptr) return status;
-  ESPALIER_RETURN_IF_ERROR(dialect_.reconnect(*session_));
+  ESPALIER_RETURN_IF_ERROR(Reconnect());
   return TryReading(what, body);
 }
 
@@ -152,7 +164,7 @@ void SociJobStore::WriteJob(const JobRecord& job, bool is_new) {
         soci::use(checksum, "checksum"), soci::use(job.job_id, "job");
     return;
   }
-  const long long position = TakeNext(*session_, "sequence");
+  const long long position = Take("sequence");
   soci::indicator has_request = job.request_id.empty() ? soci::i_null : soci::i_ok;
   *session_ << "INSERT INTO jobs (job_id, position, request_id, submitted, spec, inputs, create_time_ns, state,"
                " failure, elapsed_seconds, numerics_class, result_artifact, checksum) VALUES (:job, :position, :request,"

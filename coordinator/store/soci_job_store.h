@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "coordinator/store/job_store.h"
+#include "coordinator/store/statement_cache.h"
 
 namespace espalier {
 
@@ -40,7 +41,7 @@ class SociJobStore : public JobStore {
   absl::Status InsertAttempts(const std::vector<AttemptRecord>& attempts) override;
   absl::Status EndAttempt(const LeaseToken& token, AttemptEnd end, const std::string& reason) override;
   absl::StatusOr<std::vector<AttemptRecord>> LoadAttempts(const std::string& job_id) override;
-  absl::StatusOr<int64_t> Commit(const EventRecord& event, const std::optional<BankLayerRecord>& bank) override;
+  absl::StatusOr<std::vector<int64_t>> CommitAll(const std::vector<EventCommit>& commits) override;
   absl::StatusOr<std::vector<EventRecord>> LoadEvents(const std::string& job_id, int64_t after_sequence) override;
   absl::StatusOr<std::optional<BankLayerRecord>> FindBankLayer(const std::string& key, int layer) override;
   absl::Status LoseBankLayers(const std::string& artifact) override;
@@ -61,11 +62,14 @@ class SociJobStore : public JobStore {
   absl::Status Reading(const char* what, const std::function<absl::Status()>& body);
   absl::Status TryReading(const char* what, const std::function<absl::Status()>& body);
   absl::Status CheckEpoch();
+  absl::Status Reconnect();
+  int64_t Take(const std::string& counter);  // as TakeNext
   absl::Status NoteHealth(const absl::Status& status);
 
   // soci_event_store.cc
   absl::Status CheckCommit(const EventRecord& event);
   void InsertEvent(const EventRecord& event);
+  absl::Status InsertCommit(const EventCommit& commit, int64_t* sequence);
   void EnterBankLayer(const BankLayerRecord& bank);
   // soci_attempt_store.cc
   absl::Status InsertAttempt(const AttemptRecord& attempt);
@@ -77,6 +81,7 @@ class SociJobStore : public JobStore {
 
   std::mutex use_;
   std::unique_ptr<soci::session> session_;
+  StatementCache statements_;
   SqlDialect dialect_;
   int64_t epoch_;
   int64_t last_write_ = 0;  // meta's counter in the transaction before this one

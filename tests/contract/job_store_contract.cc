@@ -161,6 +161,42 @@ void CheckEvents(const StoreFactory& open) {
   CHECK((*jobs)[0].elapsed_seconds == 0);  // of the last event
 }
 
+void CheckCommitsTogether(const StoreFactory& open) {
+  auto store = open();
+  for (const char* job : {"a", "b"}) {
+    REQUIRE_OK(store->InsertJob(Job(job)));
+    REQUIRE_OK(store->InsertAttempts({Attempt(*store, job, "task/1", 1), Attempt(*store, job, "task/2", 1)}));
+  }
+  const std::optional<BankLayerRecord> none;
+  const auto code = [&](const std::vector<EventCommit>& commits) { return store->CommitAll(commits).status().code(); };
+  const EventCommit good{Outcome("a", "task/1", 1), none};
+  CHECK(code({good, {Outcome("a", "task/2", 7), none}}) == absl::StatusCode::kFailedPrecondition);
+  CHECK(code({good, {Outcome("z", "task/1", 1), none}}) == absl::StatusCode::kNotFound);
+  CHECK(code({good, good}) == absl::StatusCode::kAlreadyExists);
+  CHECK(store->LoadEvents("a", 0)->empty());
+  CHECK(store->LoadAttempts("a")->front().end == AttemptEnd::kOpen);
+
+  const auto sequences =
+      store->CommitAll({{Outcome("a", "task/2", 1), none}, {Outcome("b", "task/1", 1), none}, good});
+  REQUIRE_OK(sequences);
+  REQUIRE(sequences->size() == 3);
+  CHECK((*sequences)[0] < (*sequences)[1]);
+  CHECK((*sequences)[1] < (*sequences)[2]);
+
+  store = nullptr;
+  store = open();
+  const auto events = store->LoadEvents("a", 0);
+  REQUIRE_OK(events);
+  REQUIRE(events->size() == 2);
+  EventRecord expected = Outcome("a", "task/1", 1);
+  expected.sequence = (*sequences)[2];
+  CHECK((*events)[1] == expected);
+  CHECK((*events)[0].task_id == "task/2");
+  const auto attempts = store->LoadAttempts("a");
+  REQUIRE_OK(attempts);
+  for (const AttemptRecord& attempt : *attempts) CHECK(attempt.end == AttemptEnd::kCommitted);
+}
+
 void CheckBank(const StoreFactory& open) {
   auto store = open();
   REQUIRE_OK(store->InsertJob(Job("a")));
@@ -255,6 +291,7 @@ void RunJobStoreContract(const StoreFactory& open) {
   SECTION("jobs come back as they were") { CheckJobs(open); }
   SECTION("attempts are granted once and end once") { CheckAttempts(open); }
   SECTION("a task is committed once, in order, by an attempt that was granted") { CheckEvents(open); }
+  SECTION("events that are committed together are all there or none") { CheckCommitsTogether(open); }
   SECTION("the first layer of a bank wins until it is lost") { CheckBank(open); }
   SECTION("a deleted job leaves nothing but its bank") { CheckDelete(open); }
   SECTION("texts with any bytes do no harm") { CheckTexts(open); }

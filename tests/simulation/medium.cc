@@ -121,22 +121,26 @@ EventRecord SimulatedStore::Altered(const EventRecord& event) {
   return altered;
 }
 
-absl::StatusOr<int64_t> SimulatedStore::Commit(const EventRecord& event, const std::optional<BankLayerRecord>& bank) {
-  EventRecord entered = Altered(event);
-  const absl::Status status = Write("Commit", [&]() -> absl::Status {
-    const absl::StatusOr<int64_t> sequence = inner_.Commit(entered, bank);
-    ESPALIER_RETURN_IF_ERROR(sequence.status());
-    entered.sequence = *sequence;
-    ledger_.OnCommit(entered);
-    if (context_.defect == Defect::kAttemptCountedTwice && context_.OneIn(20)) {
-      medium_.content->events.push_back(entered);
-      medium_.content->events.back().sequence = ++medium_.content->sequence;
-      ledger_.OnCommit(medium_.content->events.back());
+absl::StatusOr<std::vector<int64_t>> SimulatedStore::CommitAll(const std::vector<EventCommit>& commits) {
+  std::vector<EventCommit> entered = commits;
+  for (EventCommit& commit : entered) commit.event = Altered(commit.event);
+  std::vector<int64_t> sequences;
+  const absl::Status status = Write("CommitAll", [&]() -> absl::Status {
+    ESPALIER_ASSIGN_OR_RETURN(sequences, inner_.CommitAll(entered));
+    for (size_t i = 0; i < entered.size(); ++i) {
+      EventRecord& event = entered[i].event;
+      event.sequence = sequences[i];
+      ledger_.OnCommit(event);
+      if (context_.defect == Defect::kAttemptCountedTwice && context_.OneIn(20)) {
+        medium_.content->events.push_back(event);
+        medium_.content->events.back().sequence = ++medium_.content->sequence;
+        ledger_.OnCommit(medium_.content->events.back());
+      }
     }
     return absl::OkStatus();
   });
-  ESPALIER_RETURN_IF_ERROR(status);
-  return entered.sequence;
+  if (!status.ok()) return status;
+  return sequences;
 }
 
 absl::StatusOr<std::vector<EventRecord>> SimulatedStore::LoadEvents(const std::string& job_id, int64_t after_sequence) {

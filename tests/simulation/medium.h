@@ -41,7 +41,7 @@ class SimulatedStore final : public JobStore {
   absl::Status InsertAttempts(const std::vector<AttemptRecord>& attempts) override;
   absl::Status EndAttempt(const LeaseToken& token, AttemptEnd end, const std::string& reason) override;
   absl::StatusOr<std::vector<AttemptRecord>> LoadAttempts(const std::string& job_id) override;
-  absl::StatusOr<int64_t> Commit(const EventRecord& event, const std::optional<BankLayerRecord>& bank) override;
+  absl::StatusOr<std::vector<int64_t>> CommitAll(const std::vector<EventCommit>& commits) override;
   absl::StatusOr<std::vector<EventRecord>> LoadEvents(const std::string& job_id, int64_t after_sequence) override;
   absl::StatusOr<std::optional<BankLayerRecord>> FindBankLayer(const std::string& key, int layer) override;
   absl::Status LoseBankLayers(const std::string& artifact) override;

@@ -55,6 +55,7 @@ absl::Status Coordinator::TellMissed(JobEntry& job, absl::Time now) {
   job.is_behind = true;
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<EventRecord> missed, parts_.store->LoadEvents(job_id, job.last_sequence));
   job.is_behind = false;
+  job.may_have_unwanted_leases = true;
   for (const EventRecord& event : missed) {
     notices_.jobs.insert(job_id);
     if (const absl::Status status = job.Apply(event, now); !status.ok()) {

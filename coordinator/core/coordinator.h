@@ -20,6 +20,7 @@
 #include "absl/time/time.h"
 #include "common/artifacts/artifact_store.h"
 #include "common/domain/synchronize.h"
+#include "coordinator/core/commit_group.h"
 #include "coordinator/core/job_entry.h"
 #include "coordinator/core/observer.h"
 #include "coordinator/core/options.h"
@@ -152,32 +153,41 @@ class Coordinator {
   void TrimLeases(const SynchronizeRequest& request);
   bool Readopt(const LeaseToken& token, const std::string& worker_id, absl::Time now);
   void RemoveWorker(const std::string& worker_id, AttemptEnd end, const std::string& reason, absl::Time now);
-  absl::StatusOr<std::vector<Verdict>> TakeIn(const SynchronizeRequest& request, absl::Time now);
+  absl::Status TakeIn(const SynchronizeRequest& request, absl::Time now);
+  void WaitOrLeave(const SynchronizeRequest& request, absl::Time now);
   SyncAnswer AnswerTo(const SynchronizeRequest& request, std::vector<Verdict> verdicts);
   SynchronizeResponse Answer(WorkerEntry& worker);
   std::vector<StateKey> KeepStates(const WorkerEntry& worker);
   absl::Duration PollTime() const;
-  absl::Duration NextCall(const WorkerEntry& worker, const SynchronizeResponse& response, bool has_waited) const;
+  absl::Duration HeartbeatTime() const;
+  absl::Duration NextCall(const WorkerEntry& worker, const SynchronizeResponse& response, bool has_all_verdicts) const;
+  absl::Duration Pause() const;  // between calls that have nothing to say
 
   // report.cc
-  std::optional<Verdict> Judge(const std::string& worker_id, const FinishedAttempt& finished, absl::Time now);
-  std::optional<Verdict> JudgeOutcome(JobEntry& job, const std::string& worker_id, const LeaseToken& token,
-                                      const std::string& input_digest, const TaskOutcome& outcome, absl::Time now);
+  void JudgeAll(std::vector<Report>& reports, absl::Time now);
+  std::optional<Verdict> Judge(Report& report, CommitGroup& group, absl::Time now);
+  std::optional<Verdict> JudgeOutcome(JobEntry& job, Report& report, const std::string& input_digest, CommitGroup& group,
+                                      absl::Time now);
   std::optional<Verdict> JudgeFailure(JobEntry& job, const std::string& worker_id, const LeaseToken& token,
                                       const TaskFailure& failure, absl::Time now);
-  absl::Status CommitOutcome(JobEntry& job, const LeaseToken& token, const std::string& input_digest,
-                             const TaskOutcome& outcome, absl::Time now);
-  absl::Status CommitEvent(JobEntry& job, EventRecord event, const std::optional<BankLayerRecord>& bank, absl::Time now);
-  void NoteWork(const JobEntry& job, const TaskOutcome& outcome);
+  EventCommit MakeCommit(const JobEntry& job, const Task& task, const LeaseToken& token, const std::string& input_digest,
+                         const TaskOutcome& outcome, absl::Time now) const;
   void NoteLostArtifact(JobEntry& job, const std::string& digest, absl::Time now);
   void EndLease(const Lease& lease, AttemptEnd end, const std::string& reason);
   // Every lease begins and ends through these two, so that the job's queue and share agree with the table.
   void AddLease(Lease lease);
   void NoteLeaseOver(const Lease& lease, bool is_complete);
-  void NoteDone(const std::string& worker_id, const LeaseToken& token, const std::set<std::string>& failed_workers,
-                absl::Time now);
   void NoteExpired(const Lease& lease, const std::string& reason, absl::Time now);
   void GiveUpIfDue(JobEntry& job, const std::string& task_id, absl::Time now);
+
+  // commit.cc
+  absl::Status ApplyCommitted(JobEntry& job, const EventRecord& event, absl::Time now);
+  absl::Status CommitEvent(JobEntry& job, EventRecord event, const std::optional<BankLayerRecord>& bank, absl::Time now);
+  void CommitTogether(CommitGroup& group, absl::Time now);
+  std::optional<Verdict> Conclude(const CommitGroup::Member& member, const absl::Status& status, absl::Time now);
+  void NoteDone(const std::string& worker_id, const LeaseToken& token, const std::set<std::string>& failed_workers,
+                absl::Time now);
+  void NoteWork(const JobEntry& job, const TaskOutcome& outcome);
 
   // catch_up.cc
   void CatchUp(absl::Time now);

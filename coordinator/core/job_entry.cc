@@ -74,7 +74,6 @@ absl::Status JobEntry::Apply(const EventRecord& event, absl::Time now) {
   ++version;
   const int64_t revision = program->WantedRevision();
   ESPALIER_RETURN_IF_ERROR(Tell(event));
-  may_have_unwanted_leases = true;
   const bool is_about_task = event.kind == EventKind::kOutcome || event.kind == EventKind::kTaskFailed;
   if (is_about_task && program->WantedRevision() == revision) {
     RemoveQueued(event.task_id);

@@ -50,14 +50,6 @@ void Coordinator::NoteLeaseOver(const Lease& lease, bool is_complete) {
                       absl::ToDoubleSeconds(now_ - lease.granted_at), is_complete);
 }
 
-void Coordinator::NoteDone(const std::string& worker_id, const LeaseToken& token,
-                           const std::set<std::string>& failed_workers, absl::Time now) {
-  for (const std::string& id : quarantine_.NoteDone(now, worker_id, token.job_id, token.task_id, failed_workers)) {
-    if (WorkerEntry* worker = workers_.Find(id)) workers_.SetQuarantined(*worker, true);
-    parts_.observer->OnWorkerQuarantined(id, quarantine_.Until(id) - now, quarantine_.Reasons(id));
-  }
-}
-
 void Coordinator::NoteExpired(const Lease& lease, const std::string& reason, absl::Time now) {
   EndLease(lease, AttemptEnd::kExpired, reason);
   const auto found = jobs_.find(lease.token.job_id);
@@ -84,59 +76,45 @@ void Coordinator::GiveUpIfDue(JobEntry& job, const std::string& task_id, absl::T
   }
 }
 
-absl::Status Coordinator::CommitEvent(JobEntry& job, EventRecord event, const std::optional<BankLayerRecord>& bank,
-                                      absl::Time now) {
-  if (job.is_behind) return absl::UnavailableError("an earlier event may be stored and is not known yet");
-  event.job_id = job.record.job_id;
-  event.elapsed_seconds = absl::ToDoubleSeconds(job.Elapsed(now));
-  absl::StatusOr<int64_t> sequence = Timed([&] { return parts_.store->Commit(event, bank); });
-  notices_.jobs.insert(event.job_id);
-  if (sequence.status().code() == absl::StatusCode::kAlreadyExists) {
-    return TellMissed(job, now);  // by a write that was reported as failed
-  }
-  if (!sequence.ok()) {
-    job.is_behind = true;
-    return sequence.status();
-  }
-  event.sequence = *sequence;
-  const absl::Status applied = job.Apply(event, now);
-  if (const std::optional<absl::Duration> took = std::exchange(job.ended_generation, std::nullopt)) {
-    parts_.observer->OnGenerationEnded(job.record.job_id, *took);
-  }
-  if (applied.ok()) return applied;
-  // It was checked before it was committed, so this is a defect; the job must not hang.
-  return ChangeState(job, JobState::kFailed, absl::StrCat("the search cannot go on: ", applied.message()), now);
-}
-
-absl::Status Coordinator::CommitOutcome(JobEntry& job, const LeaseToken& token, const std::string& input_digest,
-                                        const TaskOutcome& outcome, absl::Time now) {
-  const JobEntry::Queued* queued = job.FindQueued(token.task_id);
-  std::optional<BankLayerRecord> bank;
-  const std::string payload = wire::Serialize(outcome);
-  const auto* task = std::get_if<BankLayerTask>(&queued->task.payload);
-  if (const auto* layer = std::get_if<BankLayerOutcome>(&outcome); layer != nullptr && task != nullptr) {
-    BankLayerRecord record;
-    record.key = BankKey(BankKeyPartsOf(queued->task.context, task->calibration, task->calibration_windows,
-                                        job.inputs.dense.number_format));
-    record.layer = task->layer;
-    record.artifact = layer->artifact_digest;
-    record.outcome = payload;
-    bank = std::move(record);
-  }
-  EventRecord event;
+EventCommit Coordinator::MakeCommit(const JobEntry& job, const Task& task, const LeaseToken& token,
+                                    const std::string& input_digest, const TaskOutcome& outcome, absl::Time now) const {
+  EventCommit commit;
+  EventRecord& event = commit.event;
+  event.job_id = token.job_id;
   event.kind = EventKind::kOutcome;
   event.task_id = token.task_id;
   event.attempt = token.attempt;
   event.input_digest = input_digest;
-  event.payload = payload;
-  ESPALIER_RETURN_IF_ERROR(CommitEvent(job, std::move(event), bank, now));
-  if (bank.has_value()) {  // jobs with the same bank can take the layer over
-    for (auto& [id, other] : jobs_) other->CheckBanksAgain();
-  }
-  return absl::OkStatus();
+  event.payload = wire::Serialize(outcome);
+  event.elapsed_seconds = absl::ToDoubleSeconds(job.Elapsed(now));
+  const auto* bank_task = std::get_if<BankLayerTask>(&task.payload);
+  const auto* layer = std::get_if<BankLayerOutcome>(&outcome);
+  if (bank_task == nullptr || layer == nullptr) return commit;
+  BankLayerRecord& record = commit.bank.emplace();
+  record.key = BankKey(BankKeyPartsOf(task.context, bank_task->calibration, bank_task->calibration_windows,
+                                      job.inputs.dense.number_format));
+  record.layer = bank_task->layer;
+  record.artifact = layer->artifact_digest;
+  record.outcome = event.payload;
+  return commit;
 }
 
-std::optional<Verdict> Coordinator::Judge(const std::string& worker_id, const FinishedAttempt& finished, absl::Time now) {
+void Coordinator::JudgeAll(std::vector<Report>& reports, absl::Time now) {
+  CommitGroup group;
+  for (Report& report : reports) {
+    const LeaseToken& token = report.finished->token;
+    // What it is worth may depend on outcomes that were not told yet; what is no outcome has its own way into the store.
+    const bool is_outcome = std::holds_alternative<TaskOutcome>(report.finished->result);
+    if (!is_outcome || !group.IsOpenFor(token.job_id, token.task_id)) CommitTogether(group, now);
+    report.verdict = Judge(report, group, now);
+  }
+  CommitTogether(group, now);
+}
+
+// Nothing, when the outcome has joined the group or the store refuses it.
+std::optional<Verdict> Coordinator::Judge(Report& report, CommitGroup& group, absl::Time now) {
+  const FinishedAttempt& finished = *report.finished;
+  const std::string& worker_id = *report.worker_id;
   const LeaseToken& token = finished.token;
   const auto found = jobs_.find(token.job_id);
   if (found == jobs_.end()) return MakeVerdict(token, Decision::kSuperseded, "there is no such job any more");
@@ -159,8 +137,8 @@ std::optional<Verdict> Coordinator::Judge(const std::string& worker_id, const Fi
     parts_.observer->OnReportRefused(token, "never granted to this worker");
     return MakeVerdict(token, Decision::kRejected, "this lease was never granted to this worker");
   }
-  if (const auto* outcome = std::get_if<TaskOutcome>(&finished.result)) {
-    return JudgeOutcome(job, worker_id, token, granted->input_digest, *outcome, now);
+  if (std::holds_alternative<TaskOutcome>(finished.result)) {
+    return JudgeOutcome(job, report, granted->input_digest, group, now);
   }
   if (const auto* failure = std::get_if<TaskFailure>(&finished.result)) {
     return JudgeFailure(job, worker_id, token, *failure, now);
@@ -169,9 +147,10 @@ std::optional<Verdict> Coordinator::Judge(const std::string& worker_id, const Fi
   return MakeVerdict(token, Decision::kNoted, "back in the queue");
 }
 
-std::optional<Verdict> Coordinator::JudgeOutcome(JobEntry& job, const std::string& worker_id, const LeaseToken& token,
-                                                 const std::string& input_digest, const TaskOutcome& outcome,
-                                                 absl::Time now) {
+std::optional<Verdict> Coordinator::JudgeOutcome(JobEntry& job, Report& report, const std::string& input_digest,
+                                                 CommitGroup& group, absl::Time now) {
+  const LeaseToken& token = report.finished->token;
+  const TaskOutcome& outcome = std::get<TaskOutcome>(report.finished->result);
   const JobEntry::Queued* queued = job.FindQueued(token.task_id);
   const auto supersede = [&](const std::string& reason) {
     if (const std::optional<Lease> lease = leases_.Remove(token)) EndLease(*lease, AttemptEnd::kHandedBack, reason);
@@ -183,35 +162,18 @@ std::optional<Verdict> Coordinator::JudgeOutcome(JobEntry& job, const std::strin
   if (check.code() == absl::StatusCode::kFailedPrecondition) return supersede(ToString(check.message()));
   if (!check.ok()) {
     parts_.observer->OnReportRefused(token, ToString(check.message()));
+    CommitTogether(group, now);
     // The worker's fault and not the job's: others may do better.
-    JudgeFailure(job, worker_id, token, TaskFailure{absl::InternalError(check.message()), ""}, now);
+    JudgeFailure(job, *report.worker_id, token, TaskFailure{absl::InternalError(check.message()), ""}, now);
     return MakeVerdict(token, Decision::kRejected, ToString(check.message()));
   }
-
-  const TaskKind kind = queued->task.kind();
-  const Lease* lease = leases_.Find(token);
-  const absl::Duration ran = lease == nullptr ? absl::ZeroDuration() : now - lease->granted_at;
-  const std::set<std::string> failed_workers = job.attempts.FailedWorkers(token.task_id);
-  const absl::Status status = CommitOutcome(job, token, input_digest, outcome, now);
-  if (!status.ok()) {
-    NoteStoreError(Name(kind), status);
+  if (job.is_behind) {
+    NoteStoreError("an outcome", absl::UnavailableError("an earlier event may be stored and is not known yet"));
     return std::nullopt;  // the worker repeats it
   }
-  if (const auto told = job.told.find(token.task_id); told == job.told.end() || told->second != token.attempt) {
-    return supersede("another attempt was committed");
-  }
-  if (const std::optional<Lease> done = leases_.Remove(token)) NoteLeaseOver(*done, true);
-  NoteDone(worker_id, token, failed_workers, now);
-  if (const Lease* other = leases_.FindTask(token.job_id, token.task_id)) {
-    notices_.workers.insert(other->worker_id);
-    if (const std::optional<Lease> ended = leases_.Remove(LeaseToken(other->token))) {
-      EndLease(*ended, AttemptEnd::kHandedBack, "another attempt was committed");
-    }
-  }
-  if (WorkerEntry* worker = workers_.Find(worker_id)) ++worker->committed_tasks;
-  NoteWork(job, outcome);
-  parts_.observer->OnCommitted(token, outcome, ran);
-  return MakeVerdict(token, Decision::kCommitted, "");
+  group.Add({&job, &report, MakeCommit(job, queued->task, token, input_digest, outcome, now),
+             job.attempts.FailedWorkers(token.task_id)});
+  return std::nullopt;
 }
 
 std::optional<Verdict> Coordinator::JudgeFailure(JobEntry& job, const std::string& worker_id, const LeaseToken& token,
@@ -242,16 +204,6 @@ std::optional<Verdict> Coordinator::JudgeFailure(JobEntry& job, const std::strin
   }
   GiveUpIfDue(job, token.task_id, now);
   return MakeVerdict(token, Decision::kNoted, "");
-}
-
-void Coordinator::NoteWork(const JobEntry& job, const TaskOutcome& outcome) {
-  const auto* measurement = std::get_if<Measurement>(&outcome);
-  if (measurement == nullptr || !measurement->feasible) return;
-  // A trained token costs a forward and a backward pass, about three forwards.
-  const double tokens = 3.0 * static_cast<double>(measurement->trained_tokens + measurement->replayed_tokens) +
-                        static_cast<double>(measurement->scored_tokens);
-  work_done_ += tokens * static_cast<double>(CountParameters(job.inputs.dense));
-  work_seconds_ += measurement->assemble_seconds + measurement->train_seconds + measurement->score_seconds;
 }
 
 void Coordinator::NoteLostArtifact(JobEntry& job, const std::string& digest, absl::Time now) {

@@ -10,6 +10,8 @@ namespace espalier {
 namespace {
 
 constexpr size_t kMaxWorkerIdBytes = 80;
+constexpr absl::Duration kShortestHeartbeat = absl::Seconds(5);
+constexpr double kHeartbeatsPerSecond = 500;  // of all workers, about
 
 absl::Status CheckCount(const char* field, size_t count, int limit) {
   if (static_cast<int64_t>(count) <= limit) return absl::OkStatus();
@@ -137,25 +139,24 @@ void Coordinator::RemoveWorker(const std::string& worker_id, AttemptEnd end, con
   held_.erase(worker_id);
 }
 
-absl::StatusOr<std::vector<Verdict>> Coordinator::TakeIn(const SynchronizeRequest& request, absl::Time now) {
+// What the worker is and holds; what it finished is judged afterwards.
+absl::Status Coordinator::TakeIn(const SynchronizeRequest& request, absl::Time now) {
   ESPALIER_RETURN_IF_ERROR(CheckRequest(request));
-  std::vector<Verdict> verdicts;
-  if (request.departure == Departure::kDied) {
-    RemoveWorker(request.worker_id, AttemptEnd::kExpired, "its process died", now);
-    return verdicts;
-  }
+  if (request.departure == Departure::kDied) return absl::OkStatus();
   NoteWorker(request, now);
   RenewHeld(request, now);
   TrimLeases(request);
-  for (const FinishedAttempt& finished : request.finished) {
-    if (std::optional<Verdict> verdict = Judge(request.worker_id, finished, now)) verdicts.push_back(*std::move(verdict));
+  return absl::OkStatus();
+}
+
+void Coordinator::WaitOrLeave(const SynchronizeRequest& request, absl::Time now) {
+  switch (request.departure) {
+    case Departure::kNone: workers_.SetWaiting(*workers_.Find(request.worker_id), !request.draining); break;
+    case Departure::kLeaves:
+      RemoveWorker(request.worker_id, AttemptEnd::kHandedBack, "the worker leaves", now);
+      break;
+    case Departure::kDied: RemoveWorker(request.worker_id, AttemptEnd::kExpired, "its process died", now); break;
   }
-  if (request.departure == Departure::kLeaves) {
-    RemoveWorker(request.worker_id, AttemptEnd::kHandedBack, "the worker leaves", now);
-  } else {
-    workers_.SetWaiting(*workers_.Find(request.worker_id), !request.draining);
-  }
-  return verdicts;
 }
 
 absl::StatusOr<Coordinator::SyncAnswer> Coordinator::Synchronize(absl::Time now, const SynchronizeRequest& request) {
@@ -166,15 +167,30 @@ std::vector<absl::StatusOr<Coordinator::SyncAnswer>> Coordinator::SynchronizeAll
     absl::Time now, const std::vector<const SynchronizeRequest*>& requests) {
   std::unique_lock lock(mutex_);
   LetTimePass(now);
-  std::vector<absl::StatusOr<std::vector<Verdict>>> taken_in;
-  for (const SynchronizeRequest* request : requests) taken_in.push_back(TakeIn(*request, now));
+  std::vector<absl::Status> taken_in;
+  std::vector<Report> reports;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    taken_in.push_back(TakeIn(*requests[i], now));
+    if (!taken_in[i].ok() || requests[i]->departure == Departure::kDied) continue;
+    for (const FinishedAttempt& finished : requests[i]->finished) {
+      reports.push_back({i, &requests[i]->worker_id, &finished, std::nullopt});
+    }
+  }
+  JudgeAll(reports, now);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (taken_in[i].ok()) WaitOrLeave(*requests[i], now);
+  }
   Settle(now);
+  std::vector<std::vector<Verdict>> verdicts(requests.size());
+  for (Report& report : reports) {
+    if (report.verdict.has_value()) verdicts[report.call].push_back(*std::move(report.verdict));
+  }
   std::vector<absl::StatusOr<SyncAnswer>> answers;
   for (size_t i = 0; i < requests.size(); ++i) {
     if (taken_in[i].ok()) {
-      answers.push_back(AnswerTo(*requests[i], *std::move(taken_in[i])));
+      answers.push_back(AnswerTo(*requests[i], std::move(verdicts[i])));
     } else {
-      answers.push_back(taken_in[i].status());
+      answers.push_back(taken_in[i]);
     }
     notices_.workers.erase(requests[i]->worker_id);  // it hears of it now
   }
@@ -205,8 +221,9 @@ Coordinator::SyncAnswer Coordinator::AnswerTo(const SynchronizeRequest& request,
     workers_.SetWaiting(*worker, true);
     return answer;
   }
+  answer.response.next_call = NextCall(*worker, answer.response, has_all_verdicts);
   // A call that did not want to wait and heard nothing new is not repeated at once.
-  answer.response.next_call = NextCall(*worker, answer.response, has_all_verdicts && (has_news || was_ready_to_wait));
+  if (!has_news && !was_ready_to_wait) answer.response.next_call = std::max(answer.response.next_call, Pause());
   return answer;
 }
 
@@ -249,15 +266,23 @@ SynchronizeResponse Coordinator::Answer(WorkerEntry& worker) {
   return response;
 }
 
+absl::Duration Coordinator::Pause() const { return std::min(absl::Seconds(1), parts_.options.lease_duration / 3); }
+
 absl::Duration Coordinator::NextCall(const WorkerEntry& worker, const SynchronizeResponse& response,
-                                     bool is_all_said) const {
+                                     bool has_all_verdicts) const {
   // While the store refuses a report there is no verdict; the worker repeats it, but not in a tight loop.
-  const absl::Duration pause = std::min(absl::Seconds(1), parts_.options.lease_duration / 3);
-  if (!is_all_said) return pause;
+  if (!has_all_verdicts) return Pause();
   const int taken = leases_.NumOfWorker(worker.worker_id);
   const bool has_free_slot = taken < worker.description.slots && !worker.is_draining;
   if (has_free_slot || !response.stop.empty()) return absl::ZeroDuration();
-  return taken > 0 ? std::min(absl::Seconds(5), PollTime()) : pause;
+  return taken > 0 ? HeartbeatTime() : Pause();
+}
+
+// Busy workers call this often only to be heard of. Of a large fleet each calls less often, so that it is answered in time;
+// the lease stands three such calls.
+absl::Duration Coordinator::HeartbeatTime() const {
+  const absl::Duration shared = absl::Seconds(1) * static_cast<double>(workers_.all().size()) / kHeartbeatsPerSecond;
+  return std::min(std::max(kShortestHeartbeat, shared), PollTime());
 }
 
 absl::StatusOr<SynchronizeResponse> Coordinator::Collect(absl::Time now, const std::string& worker_id) {

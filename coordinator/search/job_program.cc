@@ -59,6 +59,11 @@ const WantedTasks* SearchProgram::ListWith(const std::string& task_id) const {
   return nullptr;
 }
 
+int SearchProgram::NumLeft(const std::string& task_id) const {
+  const WantedTasks* list = ListWith(task_id);
+  return list == nullptr ? 0 : list->size();
+}
+
 absl::Status SearchProgram::CheckWanted(const std::string& task_id) const {
   if (!finished() && ListWith(task_id) != nullptr) return absl::OkStatus();
   return absl::FailedPreconditionError(

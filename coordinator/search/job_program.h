@@ -128,6 +128,9 @@ class JobProgram {
   // As long as it stays the same, Wanted changes only by leaving out what was told: so a long list need not be made anew
   // for each outcome.
   virtual int64_t WantedRevision() const = 0;
+  // How many tasks the part of the program that wants this one waits for, itself included; 0 when it is not wanted. While
+  // others of them are left, telling its outcome changes nothing for any other task.
+  virtual int NumLeft(const std::string& task_id) const = 0;
 
   // A committed outcome. kFailedPrecondition for a task that is not wanted (told before, or of an ended stage);
   // kInvalidArgument for an outcome that cannot be true (NaN, wrong size), which leaves the program as it was.

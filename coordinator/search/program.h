@@ -22,6 +22,7 @@ class SearchProgram final : public JobProgram {
 
   std::vector<Task> Wanted() const override;
   int64_t WantedRevision() const override;
+  int NumLeft(const std::string& task_id) const override;
   absl::Status Tell(const std::string& task_id, const TaskOutcome& outcome) override;
   absl::Status Check(const std::string& task_id, const TaskOutcome& outcome) const override;
   absl::Status TellFailed(const std::string& task_id, const std::string& reason) override;

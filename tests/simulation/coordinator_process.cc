@@ -1,11 +1,17 @@
 #include "tests/simulation/coordinator_process.h"
 
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "tests/simulation/world.h"
 
 namespace espalier::simulation {
+namespace {
+
+constexpr absl::Duration kLongestBusyTime = absl::Milliseconds(600);
+
+}  // namespace
 
 CoordinatorProcess::CoordinatorProcess(World& world) : world_(world) {
   Context& context = world_.context;
@@ -13,6 +19,7 @@ CoordinatorProcess::CoordinatorProcess(World& world) : world_(world) {
   // A steady clock's zero is the machine's start: another one after every restart on another machine.
   clock_.zero = absl::UnixEpoch() + context.Between(absl::Hours(1), absl::Hours(10000));
   if (context.profile.Has(Fault::kClockRates)) clock_.rate = 0.5 + 1.5 * context.random.Unit();
+  busy_time_ = context.OneIn(2) ? absl::ZeroDuration() : context.Between(absl::ZeroDuration(), kLongestBusyTime);
 }
 
 CoordinatorProcess::~CoordinatorProcess() = default;
@@ -54,6 +61,9 @@ void CoordinatorProcess::Kill(const std::string& why) {
   MarkDead();
   for (auto& [worker_id, parked] : std::exchange(parked_, {})) {
     Answer(parked.call, absl::UnavailableError("the connection was cut"));
+  }
+  for (const std::shared_ptr<SyncCall>& call : std::exchange(pending_, {})) {
+    Answer(call, absl::UnavailableError("the connection was cut"));
   }
   if (context.defect == Defect::kAcknowledgedEarly && world_.medium.synced.has_value()) {
     const int64_t epoch = world_.medium.content->epoch;
@@ -116,7 +126,26 @@ void CoordinatorProcess::OnClient(const std::function<void(Coordinator&, absl::T
 
 void CoordinatorProcess::OnCall(const std::shared_ptr<SyncCall>& call) {
   call->at = weak_from_this();
-  Do([this, call] { Run([&] { Handle(call); }); });
+  Do([this, call] {
+    pending_.push_back(call);
+    if (pending_.size() > 1) return;
+    world_.context.loop.After(busy_time_, [self = shared_from_this()] {
+      self->Do([self] { self->Run([&] { self->HandlePending(); }); });
+    });
+  });
+}
+
+void CoordinatorProcess::HandlePending() {
+  std::vector<std::shared_ptr<SyncCall>> calls;
+  std::set<std::string> workers;
+  for (const std::shared_ptr<SyncCall>& call : std::exchange(pending_, {})) {
+    if (!workers.insert(call->request.worker_id).second) {  // a newer call of a worker: the next time
+      Handle(std::exchange(calls, {}));
+      workers = {call->request.worker_id};
+    }
+    calls.push_back(call);
+  }
+  Handle(calls);
 }
 
 void CoordinatorProcess::OnGivenUp(const std::shared_ptr<SyncCall>& call) {
@@ -144,15 +173,27 @@ SynchronizeRequest CoordinatorProcess::Received(const SynchronizeRequest& reques
   return received;
 }
 
-void CoordinatorProcess::Handle(const std::shared_ptr<SyncCall>& call) {
-  if (call->is_given_up) return;
-  const std::string worker_id = call->request.worker_id;
-  if (const auto older = parked_.find(worker_id); older != parked_.end()) {
-    const std::shared_ptr<SyncCall> superseded = older->second.call;
-    parked_.erase(older);
-    if (superseded != call) Answer(superseded, absl::AbortedError("a newer call of this worker has arrived"));
+void CoordinatorProcess::Handle(const std::vector<std::shared_ptr<SyncCall>>& calls) {
+  std::vector<std::shared_ptr<SyncCall>> open;
+  std::vector<SynchronizeRequest> received;
+  for (const std::shared_ptr<SyncCall>& call : calls) {
+    if (call->is_given_up) continue;
+    if (const auto older = parked_.find(call->request.worker_id); older != parked_.end()) {
+      const std::shared_ptr<SyncCall> superseded = older->second.call;
+      parked_.erase(older);
+      if (superseded != call) Answer(superseded, absl::AbortedError("a newer call of this worker has arrived"));
+    }
+    open.push_back(call);
+    received.push_back(Received(call->request));
   }
-  absl::StatusOr<Coordinator::SyncAnswer> answer = core_->Synchronize(LocalNow(), Received(call->request));
+  std::vector<const SynchronizeRequest*> requests;
+  for (const SynchronizeRequest& request : received) requests.push_back(&request);
+  auto answers = core_->SynchronizeAll(LocalNow(), requests);
+  for (size_t i = 0; i < open.size(); ++i) Conclude(open[i], std::move(answers[i]));
+}
+
+void CoordinatorProcess::Conclude(const std::shared_ptr<SyncCall>& call, absl::StatusOr<Coordinator::SyncAnswer> answer) {
+  const std::string& worker_id = call->request.worker_id;
   if (!answer.ok()) return Answer(call, answer.status());
   if (answer->wait.has_value()) {
     world_.ledger.OnWait(*answer->wait, world_.context.profile.lease);

@@ -68,7 +68,9 @@ class CoordinatorProcess final : public Process,
   void Run(const std::function<void()>& action);
   void Tick();
   void ScheduleTick();
-  void Handle(const std::shared_ptr<SyncCall>& call);
+  void HandlePending();
+  void Handle(const std::vector<std::shared_ptr<SyncCall>>& calls);
+  void Conclude(const std::shared_ptr<SyncCall>& call, absl::StatusOr<Coordinator::SyncAnswer> answer);
   void Release(const std::string& worker_id);
   void Answer(const std::shared_ptr<SyncCall>& call, absl::StatusOr<SynchronizeResponse> response);
   SynchronizeRequest Received(const SynchronizeRequest& request);
@@ -81,6 +83,9 @@ class CoordinatorProcess final : public Process,
   std::unique_ptr<SimulatedStore> store_;
   std::unique_ptr<Coordinator> core_;
   std::map<std::string, Parked> parked_;
+  // Calls that arrive while it is busy for so long are handled together.
+  absl::Duration busy_time_;
+  std::vector<std::shared_ptr<SyncCall>> pending_;
 };
 
 }  // namespace espalier::simulation

@@ -48,9 +48,10 @@ class Service {
   }
 
   // As after SIGKILL: only the store's content is left.
-  void Restart() {
+  void Restart() { Restart(std::make_unique<MemoryJobStore>(content)); }
+  void Restart(std::unique_ptr<MemoryJobStore> over) {
     core = nullptr;
-    store = std::make_unique<MemoryJobStore>(content);
+    store = std::move(over);
     Coordinator::Parts parts;
     parts.store = store.get();
     parts.artifacts = artifacts.get();

@@ -89,7 +89,8 @@ SessionActions SessionState::OnReply(absl::Time sent_at, absl::Time now, const S
   StartGranted(sent_at, reply, actions);
   absl::Duration wait = std::max(reply.next_call, absl::ZeroDuration());
   if (num_running() > 0) wait = std::min(wait, kRenewShare * lease_duration_);
-  next_call_ = has_unsent_news_ || !actions.start.empty() ? now : now + wait;
+  // That the tasks began is no news: the coordinator knows whose they are, and says itself when it wants to hear of them.
+  next_call_ = has_unsent_news_ ? now : now + wait;
   return actions;
 }
 

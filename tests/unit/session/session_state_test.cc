@@ -52,9 +52,9 @@ TEST_CASE("SessionState: an idle worker parks its call for the coordinator's pol
   REQUIRE(state.NextRequest({}).max_wait == absl::Seconds(20));
 }
 
-TEST_CASE("SessionState: a granted task starts once and is listed as held in the next call, at once") {
+TEST_CASE("SessionState: a granted task starts once and is listed as held in the next call, when it is asked for") {
   SessionState state = Running("a");
-  REQUIRE(state.next_call() == kStart);
+  REQUIRE(state.next_call() == kStart + Reply().next_call);
   const SynchronizeRequest request = state.NextRequest({});
   REQUIRE(request.held.size() == 1);
   REQUIRE(request.held[0].token == Token("a"));

@@ -1,5 +1,6 @@
 #include "coordinator/rpc/worker_service.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -10,6 +11,7 @@ namespace espalier {
 namespace {
 
 constexpr size_t kMaxTogether = 256;  // so that no call waits long for the others' answers
+constexpr size_t kMaxReleases = 32;   // of waiting calls at a time
 
 }  // namespace
 
@@ -119,6 +121,7 @@ void WorkerServiceImpl::Handle(const std::vector<std::shared_ptr<SyncReactor>>& 
       open[i]->Answer(answers[i].status());
     } else if (answers[i]->wait.has_value() && !is_closed_) {
       parked_[open[i]->request.worker_id] = {open[i], now + *answers[i]->wait};
+      looks_.emplace(now + *answers[i]->wait, open[i]->request.worker_id);
     } else {
       open[i]->Answer(std::move(answers[i]->response));
     }
@@ -143,16 +146,23 @@ void WorkerServiceImpl::Cancel(const std::shared_ptr<SyncReactor>& call) {
 }
 
 void WorkerServiceImpl::OnWorkersReady(const std::vector<std::string>& worker_ids) {
-  for (const std::string& worker_id : worker_ids) Release(worker_id);
+  const size_t count = std::min(worker_ids.size(), kMaxReleases);
+  for (size_t i = 0; i < count; ++i) Release(worker_ids[i]);
+  if (count == worker_ids.size()) return;
+  // A generation that begins answers hundreds of workers; calls that have come meanwhile go between them.
+  executor_->Post([this, rest = std::vector<std::string>(worker_ids.begin() + static_cast<int64_t>(count), worker_ids.end())] {
+    OnWorkersReady(rest);
+  });
 }
 
 void WorkerServiceImpl::Tick() {
   const absl::Time now = clock_->Now();
-  std::vector<std::string> due;
-  for (const auto& [worker_id, parked] : parked_) {
-    if (parked.until <= now) due.push_back(worker_id);
+  while (!looks_.empty() && looks_.top().first <= now) {
+    const std::string worker_id = looks_.top().second;
+    looks_.pop();
+    const auto found = parked_.find(worker_id);
+    if (found != parked_.end() && found->second.until <= now) Release(worker_id);
   }
-  for (const std::string& worker_id : due) Release(worker_id);
 }
 
 void WorkerServiceImpl::Close() {

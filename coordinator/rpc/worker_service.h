@@ -3,10 +3,13 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <queue>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/clock.h"
@@ -51,6 +54,9 @@ class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
   Executor* executor_;
   const size_t max_pending_;
   std::map<std::string, Parked> parked_;  // by worker
+  // When to look at whom; also of calls that were answered before.
+  std::priority_queue<std::pair<absl::Time, std::string>, std::vector<std::pair<absl::Time, std::string>>, std::greater<>>
+      looks_;
   bool is_closed_ = false;
 
   std::mutex mutex_;

@@ -16,6 +16,11 @@ std::string Milliseconds(const Latencies& latencies) {
                          latencies.most * 1e3);
 }
 
+double MicrosecondsPerCall(const ProcessUsage& usage, const LoadResult& result) {
+  const int64_t calls = result.answered.count + result.parked.count;
+  return calls == 0 ? 0 : usage.cpu_seconds * 1e6 / static_cast<double>(calls);
+}
+
 std::string Memory(const ProcessUsage& usage) {
   return absl::StrFormat("%.0f MB (peak %.0f)", static_cast<double>(usage.resident_bytes) / 1e6,
                          static_cast<double>(usage.peak_bytes) / 1e6);
@@ -44,16 +49,18 @@ std::string TableOf(const LoadResult& result) {
   table += Row("  of them", absl::StrFormat("%.0f/s", static_cast<double>(result.answered.count) / result.seconds));
   table += Row("parked: p50 / p95 / p99 / max", Milliseconds(result.parked));
   table += Row("commits, leases", absl::StrFormat("%.0f/s, %.0f/s", result.commits_per_second, result.grants_per_second));
-  table += Row("coordinator: CPU, memory", absl::StrFormat("%.0f %% of a core, %s",
-                                                           result.coordinator.cpu_seconds / result.seconds * 100,
-                                                           Memory(result.coordinator)));
-  table += Row("this program: CPU, memory", absl::StrFormat("%.0f %% of a core, %s",
-                                                            result.fleet.cpu_seconds / result.seconds * 100,
-                                                            Memory(result.fleet)));
+  const auto usage = [&](const ProcessUsage& of) {
+    return absl::StrFormat("%.0f %% of a core, %.0f us a call, %s", of.cpu_seconds / result.seconds * 100,
+                           MicrosecondsPerCall(of, result), Memory(of));
+  };
+  table += Row("coordinator: CPU, memory", usage(result.coordinator));
+  table += Row("this program: CPU, memory", usage(result.fleet));
   if (!result.options.with_restart) return table;
   table += Row("after SIGKILL: the coordinator answers", absl::StrFormat("%.2f s", result.ready_seconds));
   table += Row("  every worker has synchronised", absl::StrFormat("%.2f s", result.resynchronised_seconds));
   table += Row("  first commit", absl::StrFormat("%.2f s", result.first_commit_seconds));
+  table += Row("  tasks under way before, dropped after",
+               absl::StrFormat("%d, %d", result.tasks_at_kill, result.tasks_stopped));
   return table;
 }
 
@@ -70,12 +77,16 @@ std::string JsonOf(const LoadResult& result) {
                {"failed_calls", result.failed_calls},
                {"commits_per_second", result.commits_per_second},
                {"grants_per_second", result.grants_per_second},
+               {"coordinator_us_per_call", MicrosecondsPerCall(result.coordinator, result)},
+               {"fleet_us_per_call", MicrosecondsPerCall(result.fleet, result)},
                {"coordinator", ToJson(result.coordinator)},
                {"fleet", ToJson(result.fleet)}};
   if (result.options.with_restart) {
     json["restart"] = {{"ready_seconds", result.ready_seconds},
                        {"resynchronised_seconds", result.resynchronised_seconds},
-                       {"first_commit_seconds", result.first_commit_seconds}};
+                       {"first_commit_seconds", result.first_commit_seconds},
+                       {"tasks_at_kill", result.tasks_at_kill},
+                       {"tasks_stopped", result.tasks_stopped}};
   }
   return json.dump(2) + "\n";
 }

@@ -88,6 +88,7 @@ absl::StatusOr<std::string> StateFolder(const LoadOptions& options) {
 
 absl::Status MeasureRestart(CoordinatorProcess& coordinator, SimulatedFleet& fleet, LoadResult* result) {
   fleet.Reset();
+  result->tasks_at_kill = fleet.num_held();
   const absl::Time begin = absl::Now();
   coordinator.Kill();
   absl::Status started;
@@ -110,6 +111,7 @@ absl::Status MeasureRestart(CoordinatorProcess& coordinator, SimulatedFleet& fle
   starter.join();
   ESPALIER_RETURN_IF_ERROR(started);
   result->ready_seconds = since(ready_at);
+  result->tasks_stopped = fleet.counts().stopped;
   if (result->resynchronised_seconds > 0 && result->first_commit_seconds > 0) return absl::OkStatus();
   return absl::DeadlineExceededError(absl::StrCat(fleet.num_answered_workers(), " of ", result->options.num_workers,
                                                   " workers were back after ", absl::FormatDuration(kLongestRecovery)));

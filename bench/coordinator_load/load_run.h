@@ -41,6 +41,8 @@ struct LoadResult {
   double load_average = 0;  // of the machine, over the last minute
   int cores = 0;
   // After SIGKILL, counted from it.
+  int tasks_at_kill = 0;            // held by workers
+  int64_t tasks_stopped = 0;        // of them, dropped because the coordinator did not want them back
   double ready_seconds = 0;         // the coordinator answers
   double resynchronised_seconds = 0;  // every worker has had an answer
   double first_commit_seconds = 0;

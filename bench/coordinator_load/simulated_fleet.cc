@@ -12,6 +12,8 @@ namespace espalier::load {
 namespace {
 
 constexpr uint64_t kSeed = 1;
+constexpr int64_t kFirstBackOff = 100'000'000;  // ns
+constexpr int64_t kLongestBackOff = 5'000'000'000;
 constexpr absl::Duration kAnswerTime = absl::Seconds(10);  // of the client's deadline beyond the wait
 
 int64_t Now() {
@@ -62,6 +64,12 @@ void SimulatedFleet::Reset() {
 int SimulatedFleet::num_busy() const {
   return static_cast<int>(
       std::count_if(workers_.begin(), workers_.end(), [](const Worker& worker) { return !worker.held.empty(); }));
+}
+
+int SimulatedFleet::num_held() const {
+  int count = 0;
+  for (const Worker& worker : workers_) count += static_cast<int>(worker.held.size());
+  return count;
 }
 
 void SimulatedFleet::Start(absl::Duration ramp) {
@@ -159,10 +167,13 @@ void SimulatedFleet::EndCall(Call* ended) {
   worker.is_connected = response.ok();
   if (!response.ok()) {
     ++counts_.failed_calls;
-    // As a worker does: not at once, and not all at the same time.
-    CallAt(call->worker, now + 100'000'000 + static_cast<int64_t>(KeyedRandom(kSeed, "retry", {++num_draws_}).Below(400'000'000)));
+    // As a worker does (SessionState::OnCallFailed): not at once, and not all at the same time.
+    const int64_t longest = std::min(kLongestBackOff, kFirstBackOff << std::min(worker.failures_in_a_row++, 10));
+    const double share = 0.5 + 0.5 * KeyedRandom(kSeed, "retry", {++num_draws_}).Unit();
+    CallAt(call->worker, now + static_cast<int64_t>(share * static_cast<double>(longest)));
     return;
   }
+  worker.failures_in_a_row = 0;
   (call->may_wait ? counts_.parked : counts_.answered).push_back(static_cast<float>(now - call->begin_ns) * 1e-9F);
   if (!std::exchange(worker.is_answered, true)) ++num_answered_workers_;
   TakeIn(call->worker, *response);
@@ -177,7 +188,8 @@ void SimulatedFleet::TakeIn(int index, const SynchronizeResponse& response) {
     ++(verdict.decision == Decision::kCommitted ? counts_.committed : counts_.other_verdicts);
   }
   for (const LeaseToken& token : response.stop) {
-    std::erase_if(worker.held, [&](const LeaseGrant& grant) { return grant.token == token; });
+    counts_.stopped += static_cast<int64_t>(
+        std::erase_if(worker.held, [&](const LeaseGrant& grant) { return grant.token == token; }));
   }
   for (const LeaseGrant& grant : response.grants) {
     ++counts_.granted;

@@ -35,6 +35,7 @@ struct FleetCounts {
   int64_t committed = 0;
   int64_t other_verdicts = 0;
   int64_t granted = 0;
+  int64_t stopped = 0;  // tasks that a worker was told to drop
 };
 
 class SimulatedFleet {
@@ -54,6 +55,7 @@ class SimulatedFleet {
   // How many workers have had an answer since Reset.
   int num_answered_workers() const { return num_answered_workers_; }
   int num_busy() const;
+  int num_held() const;  // tasks
 
  private:
   struct Call {
@@ -74,6 +76,7 @@ class SimulatedFleet {
     bool has_unsent_news = false;  // finished something since its last call began
     bool is_connected = false;     // its last call was answered
     bool is_answered = false;      // since Reset
+    int failures_in_a_row = 0;
   };
   // Something that is due: a worker's next call, or the end of its task.
   struct Due {

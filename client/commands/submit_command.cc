@@ -1,6 +1,9 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "client/commands/commands.h"
 #include "client/exit_codes.h"
 #include "client/job_flags.h"
@@ -21,6 +24,23 @@ struct SubmitFlags {
   bool validate_only = false;
 };
 
+void PrintTime(const v1::TimeEstimate& time) {
+  std::string device_time = "unknown", end = "unknown";
+  if (time.has_device_seconds()) {
+    device_time = absl::StrFormat("about %s (%.2f hours)", FormatSeconds(time.device_seconds()), time.device_seconds() / 3600);
+  }
+  if (time.has_seconds()) {
+    const absl::Time when = absl::Now() + absl::Seconds(time.seconds());
+    end = absl::StrFormat("about %s after its start with %d device(s) for itself: %s", FormatSeconds(time.seconds()),
+                          time.num_devices(), absl::FormatTime("%Y-%m-%d %H:%M %Z", when, absl::LocalTimeZone()));
+  } else if (time.has_device_seconds()) {
+    end = "unknown: no worker is there that could take its tasks";
+  }
+  std::printf("device time         %s\n", device_time.c_str());
+  std::printf("end                 %s\n", end.c_str());
+  if (!time.basis().empty()) std::printf("basis of the times  %s\n", time.basis().c_str());
+}
+
 void PrintPreview(const v1::JobPreview& preview) {
   std::vector<std::vector<std::string>> rows = {{"", "tokens or parameters"}};
   const auto add = [&rows](const char* name, int64_t value) {
@@ -34,8 +54,10 @@ void PrintPreview(const v1::JobPreview& preview) {
   add("recovery tokens", preview.recovery_tokens());
   add("evaluations", preview.num_evaluations());
   std::printf("%s", FormatTable(rows).c_str());
-  std::printf("level bank %s\n", FormatBytes(static_cast<double>(preview.bank_bytes())).c_str());
-  if (preview.has_estimated_device_hours()) std::printf("about %.2f device hours\n", preview.estimated_device_hours());
+  std::printf("level bank          %s\n", FormatBytes(static_cast<double>(preview.bank_bytes())).c_str());
+  std::printf("candidate's memory  %s while it trains, activations on top\n",
+              FormatBytes(static_cast<double>(preview.device_bytes())).c_str());
+  PrintTime(preview.time());
   for (const std::string& warning : preview.warnings()) std::printf("note: %s\n", warning.c_str());
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "common/domain/cost_estimate.h"
 #include "common/domain/model_config.h"
 
 namespace espalier {
@@ -17,6 +18,7 @@ struct JobInputs {
   int row_length = 0;  // of a two-dimensional token file, else 0
   std::string evaluation_digest;
   int64_t evaluation_tokens = 0;
+  TimeEstimate first_estimate;  // not of the files: made at the same moment, to be shown beside what it took
   bool operator==(const JobInputs&) const = default;
 };
 

@@ -173,6 +173,24 @@ absl::StatusOr<ModelConfig> FromProto(const v1::ModelConfig& proto) {
   return config;
 }
 
+v1::TimeEstimate ToProto(const TimeEstimate& estimate) {
+  v1::TimeEstimate proto;
+  if (estimate.device_seconds.has_value()) proto.set_device_seconds(*estimate.device_seconds);
+  proto.set_num_devices(estimate.num_devices);
+  if (estimate.seconds.has_value()) proto.set_seconds(*estimate.seconds);
+  proto.set_basis(estimate.basis);
+  return proto;
+}
+
+TimeEstimate FromProto(const v1::TimeEstimate& proto) {
+  TimeEstimate estimate;
+  if (proto.has_device_seconds()) estimate.device_seconds = proto.device_seconds();
+  estimate.num_devices = proto.num_devices();
+  if (proto.has_seconds()) estimate.seconds = proto.seconds();
+  estimate.basis = proto.basis();
+  return estimate;
+}
+
 v1::JobInputs ToProto(const JobInputs& inputs) {
   v1::JobInputs proto;
   *proto.mutable_dense() = ToProto(inputs.dense);
@@ -182,6 +200,7 @@ v1::JobInputs ToProto(const JobInputs& inputs) {
   proto.set_row_length(inputs.row_length);
   proto.set_evaluation_digest(inputs.evaluation_digest);
   proto.set_evaluation_tokens(inputs.evaluation_tokens);
+  if (!inputs.first_estimate.basis.empty()) *proto.mutable_first_estimate() = ToProto(inputs.first_estimate);
   return proto;
 }
 
@@ -194,6 +213,7 @@ absl::StatusOr<JobInputs> FromProto(const v1::JobInputs& proto) {
   inputs.row_length = proto.row_length();
   inputs.evaluation_digest = proto.evaluation_digest();
   inputs.evaluation_tokens = proto.evaluation_tokens();
+  inputs.first_estimate = FromProto(proto.first_estimate());
   return inputs;
 }
 

@@ -15,6 +15,7 @@ v1::Mask ToProto(const Mask& mask);
 v1::Ladder ToProto(const Ladder& ladder);
 v1::GivenMask ToProto(const GivenMask& mask);
 v1::ModelConfig ToProto(const ModelConfig& config);
+v1::TimeEstimate ToProto(const TimeEstimate& estimate);
 v1::JobInputs ToProto(const JobInputs& inputs);
 
 absl::StatusOr<Mask> FromProto(const v1::Mask& proto);
@@ -22,6 +23,7 @@ absl::StatusOr<Mask> FromProto(const v1::Mask& proto);
 absl::StatusOr<Ladder> FromProto(const v1::Ladder& proto);
 absl::StatusOr<GivenMask> FromProto(const v1::GivenMask& proto);
 absl::StatusOr<ModelConfig> FromProto(const v1::ModelConfig& proto);
+TimeEstimate FromProto(const v1::TimeEstimate& proto);
 absl::StatusOr<JobInputs> FromProto(const v1::JobInputs& proto);
 
 }  // namespace espalier::wire

@@ -1,4 +1,5 @@
 // What is committed, and what follows from it.
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -108,13 +109,14 @@ void Coordinator::NoteDone(const std::string& worker_id, const LeaseToken& token
 }
 
 void Coordinator::NoteWork(const JobEntry& job, const TaskOutcome& outcome) {
-  const auto* measurement = std::get_if<Measurement>(&outcome);
-  if (measurement == nullptr || !measurement->feasible) return;
-  // A trained token costs a forward and a backward pass, about three forwards.
-  const double tokens = 3.0 * static_cast<double>(measurement->trained_tokens + measurement->replayed_tokens) +
-                        static_cast<double>(measurement->scored_tokens);
-  work_done_ += tokens * static_cast<double>(CountParameters(job.inputs.dense));
-  work_seconds_ += measurement->assemble_seconds + measurement->train_seconds + measurement->score_seconds;
+  WorkRate& rate = rates_[job.spec.device];
+  const int64_t parameters = CountParameters(job.inputs.dense);
+  if (const auto* measurement = std::get_if<Measurement>(&outcome)) rate.Note(*measurement, parameters);
+  if (const auto* layer = std::get_if<BankLayerOutcome>(&outcome)) {
+    rate.bank_work += static_cast<double>(job.spec.calibration_tokens) * static_cast<double>(parameters) /
+                      std::max(1, job.inputs.dense.num_layers);
+    rate.bank_seconds += layer->seconds;
+  }
 }
 
 }  // namespace espalier

@@ -82,12 +82,6 @@ absl::Status Coordinator::Fatal() {
   return fatal_;
 }
 
-std::optional<double> Coordinator::EstimateHours(double work) {
-  const std::lock_guard lock(mutex_);
-  if (work_done_ <= 0) return std::nullopt;
-  return work * work_seconds_ / work_done_ / 3600;
-}
-
 CoordinatorSnapshot Coordinator::Snapshot(absl::Time now) {
   const std::lock_guard lock(mutex_);
   CoordinatorSnapshot snapshot;

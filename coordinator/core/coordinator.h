@@ -24,6 +24,7 @@
 #include "coordinator/core/job_entry.h"
 #include "coordinator/core/observer.h"
 #include "coordinator/core/options.h"
+#include "coordinator/core/page_snapshots.h"
 #include "coordinator/core/views.h"
 #include "coordinator/schedule/fair_shares.h"
 #include "coordinator/schedule/lease_table.h"
@@ -104,9 +105,15 @@ class Coordinator {
   // Runs what is due; to be called a few times a second.
   void Tick(absl::Time now);
 
-  // Device hours for `work` (tokens through the model forwards, times its parameters), from the rate of what workers have
-  // done since this coordinator's start; nullopt before they have done anything.
-  std::optional<double> EstimateHours(double work);
+  // What a resolved job would take, from the rate of what workers have done since this coordinator's start.
+  TimeEstimate EstimateJob(absl::Time now, const JobPreview& preview);
+
+  // For pages (page_snapshots.h). kNotFound: there is no such job or candidate.
+  JobsSnapshot SnapshotJobs(absl::Time now, int first, int count);
+  absl::StatusOr<JobSnapshot> SnapshotJob(absl::Time now, const std::string& job_id, std::optional<int> generation);
+  // `candidate_id`: as CandidateView's, with '/' or '-' between its parts.
+  absl::StatusOr<CandidateSnapshot> SnapshotCandidate(absl::Time now, const std::string& job_id,
+                                                      const std::string& candidate_id);
 
   CoordinatorSnapshot Snapshot(absl::Time now);
   // Not OK when this coordinator must end: another one has taken over, or the store cannot be written any more.
@@ -226,8 +233,7 @@ class Coordinator {
   bool has_uncertain_jobs_ = false;
   std::vector<LeaseToken> strays_;
   Notices notices_;
-  double work_done_ = 0;  // for EstimateHours, and the seconds that it took
-  double work_seconds_ = 0;
+  std::map<DeviceKind, WorkRate> rates_;  // for EstimateJob
   absl::Status fatal_;
 };
 

@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/wire/job_conversion.h"
+#include "common/wire/mask_conversion.h"
 #include "common/wire/names.h"
 #include "coordinator/core/job_reader.h"
 #include "coordinator/rpc/artifact_reactors.h"
@@ -75,18 +76,20 @@ void SearchServiceImpl::Prepare(const v1::CreateJobRequest& request, const std::
   if (!inputs.ok()) return reactor->Finish(ToGrpc(inputs.status()));
   const absl::StatusOr<JobPreview> preview = ResolveJob(*spec, *inputs);
   if (!preview.ok()) return reactor->Finish(ToGrpc(preview.status()));
+  const TimeEstimate estimate = parts_.coordinator->EstimateJob(parts_.clock->Now(), *preview);
   if (request.validate_only()) {
     v1::Job& answer = *response->mutable_job();
     *answer.mutable_spec() = wire::ToProto(preview->resolved);
     *answer.mutable_preview() = ToProto(*preview);
-    const double work = static_cast<double>(preview->train_tokens) * 3 + static_cast<double>(preview->score_tokens);
-    if (const auto hours = parts_.coordinator->EstimateHours(work * static_cast<double>(preview->dense_parameters))) {
-      answer.mutable_preview()->set_estimated_device_hours(*hours);
+    *answer.mutable_preview()->mutable_time() = wire::ToProto(estimate);
+    if (estimate.device_seconds.has_value()) {
+      answer.mutable_preview()->set_estimated_device_hours(*estimate.device_seconds / 3600);
     }
     return reactor->Finish(grpc::Status::OK);
   }
   job.resolved = preview->resolved;
   job.inputs = *std::move(inputs);
+  job.inputs.first_estimate = estimate;
   parts_.main->Post([this, job = std::move(job), response, reactor] {
     const absl::StatusOr<JobView> view = parts_.coordinator->CreateJob(parts_.clock->Now(), job);
     if (view.ok()) *response->mutable_job() = ToProto(*view);

@@ -40,6 +40,10 @@ v1::JobProgress ProgressOf(const JobView& view) {
   proto.set_best_mask_digest(progress.best_digest);
   proto.set_tokens_per_second(view.tokens_per_second);
   SetDuration(view.elapsed, proto.mutable_elapsed());
+  proto.set_engine_seconds(progress.engine_seconds);
+  proto.set_num_evaluations(progress.num_evaluations);
+  proto.set_bank_bytes(progress.bank_bytes);
+  proto.set_peak_bytes(progress.peak_bytes);
   return proto;
 }
 

@@ -16,6 +16,13 @@ absl::StatusOr<std::unique_ptr<JobProgram>> JobProgram::Create(const std::string
   return std::unique_ptr<JobProgram>(std::make_unique<SearchProgram>(std::move(plan), preview.train_tokens));
 }
 
+std::vector<CandidateView> JobProgram::CandidatesWhere(
+    const std::function<bool(const CandidateView&)>& is_wanted) const {
+  std::vector<CandidateView> candidates = Candidates();
+  std::erase_if(candidates, [&](const CandidateView& candidate) { return !is_wanted(candidate); });
+  return candidates;
+}
+
 SearchProgram::SearchProgram(SearchPlan plan, int64_t planned_train_tokens)
     : plan_(std::move(plan)),
       planned_train_tokens_(planned_train_tokens),
@@ -79,7 +86,7 @@ absl::Status SearchProgram::Tell(const std::string& task_id, const TaskOutcome& 
   ESPALIER_RETURN_IF_ERROR(Check(task_id, outcome));
   const WantedTasks* list = ListWith(task_id);
   const Task task = *list->Find(task_id);
-  Count(list, outcome);
+  Count(list, task, outcome);
   Dispatch(list, task, outcome);
   Advance();
   return absl::OkStatus();
@@ -101,9 +108,11 @@ absl::Status SearchProgram::TellFailed(const std::string& task_id, const std::st
   return absl::OkStatus();
 }
 
-void SearchProgram::Count(const WantedTasks* list, const TaskOutcome& outcome) {
+void SearchProgram::Count(const WantedTasks* list, const Task& task, const TaskOutcome& outcome) {
   Tally* tally = list == &curves_.wanted() || list == &finish_wanted_ ? &curves_tally_ : &tally_;
   if (const auto* measurement = std::get_if<Measurement>(&outcome)) {
+    ++num_evaluations_;
+    peak_bytes_ = std::max(peak_bytes_, measurement->peak_bytes);
     tally->trained_tokens += measurement->trained_tokens;
     tally->scored_tokens += measurement->scored_tokens;
     tally->engine_seconds += measurement->assemble_seconds + measurement->train_seconds + measurement->score_seconds;
@@ -112,6 +121,7 @@ void SearchProgram::Count(const WantedTasks* list, const TaskOutcome& outcome) {
     tally->engine_seconds += additive->seconds;
   } else if (const auto* layer = std::get_if<BankLayerOutcome>(&outcome)) {
     tally->engine_seconds += layer->seconds;
+    bank_bytes_[std::get<BankLayerTask>(task.payload).layer] = layer->artifact_bytes;
   } else if (const auto* finish = std::get_if<FinishOutcome>(&outcome)) {
     const Measurement& measured = finish->measurement;
     tally->trained_tokens += measured.trained_tokens;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -80,6 +81,10 @@ struct JobProgress {
   double best_fitness = 0;
   double best_standard_error = 0;
   std::string best_digest;
+  int64_t num_evaluations = 0;  // committed, as what follows
+  double engine_seconds = 0;
+  int64_t bank_bytes = 0;
+  int64_t peak_bytes = 0;  // the most device memory that an evaluation took; 0 on CPU
 };
 
 struct Yardstick {  // "uniform", "additive"
@@ -156,6 +161,8 @@ class JobProgram {
 
   virtual JobProgress Progress() const = 0;
   virtual std::vector<CandidateView> Candidates() const = 0;  // in order of creation
+  // Copies of those only: there may be ten thousands, each with its per-window fitness.
+  virtual std::vector<CandidateView> CandidatesWhere(const std::function<bool(const CandidateView&)>& is_wanted) const;
   virtual std::vector<GenerationView> Generations() const = 0;
   virtual const JobResult& result() const = 0;  // complete when finished() and not failed
 };

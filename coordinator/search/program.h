@@ -1,6 +1,8 @@
 // JobProgram as it is: the parts in their order. Internal to this folder.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,6 +35,7 @@ class SearchProgram final : public JobProgram {
   std::vector<StateKey> LiveStates() const override;
   JobProgress Progress() const override;
   std::vector<CandidateView> Candidates() const override;
+  std::vector<CandidateView> CandidatesWhere(const std::function<bool(const CandidateView&)>& is_wanted) const override;
   std::vector<GenerationView> Generations() const override;
   const JobResult& result() const override { return result_; }
 
@@ -42,7 +45,7 @@ class SearchProgram final : public JobProgram {
   const WantedTasks* ListWith(const std::string& task_id) const;  // nullptr when no part wants it
   absl::Status CheckWanted(const std::string& task_id) const;
   void Dispatch(const WantedTasks* list, const Task& task, const TaskOutcome& outcome);
-  void Count(const WantedTasks* list, const TaskOutcome& outcome);
+  void Count(const WantedTasks* list, const Task& task, const TaskOutcome& outcome);
 
   // Steps.
   void Advance();
@@ -61,6 +64,9 @@ class SearchProgram final : public JobProgram {
   std::optional<std::string> failure_;
   Tally tally_;         // of the search
   Tally curves_tally_;  // of everything else
+  int64_t num_evaluations_ = 0;
+  int64_t peak_bytes_ = 0;
+  std::map<int, int64_t> bank_bytes_;  // by layer
 
   Bank bank_;
   BankProgress bank_progress_;

@@ -1,5 +1,6 @@
 // How one part of a job follows another, and what is seen of it from outside.
 #include <algorithm>
+#include <iterator>
 
 #include "common/base/check.h"
 #include "coordinator/search/first_parent.h"
@@ -168,6 +169,10 @@ JobProgress SearchProgram::Progress() const {
   progress.trained_tokens = tally_.trained_tokens + curves_tally_.trained_tokens;
   progress.scored_tokens = tally_.scored_tokens + curves_tally_.scored_tokens;
   progress.planned_train_tokens = planned_train_tokens_;
+  progress.num_evaluations = num_evaluations_;
+  progress.engine_seconds = tally_.engine_seconds + curves_tally_.engine_seconds;
+  progress.peak_bytes = peak_bytes_;
+  for (const auto& [layer, bytes] : bank_bytes_) progress.bank_bytes += bytes;
   const auto set = [&](const char* step, int done, int total) {
     progress.step = step;
     progress.tasks_done = done;
@@ -191,6 +196,13 @@ JobProgress SearchProgram::Progress() const {
 }
 
 std::vector<CandidateView> SearchProgram::Candidates() const { return evolution_.candidates(); }
+
+std::vector<CandidateView> SearchProgram::CandidatesWhere(
+    const std::function<bool(const CandidateView&)>& is_wanted) const {
+  std::vector<CandidateView> candidates;
+  std::copy_if(evolution_.candidates().begin(), evolution_.candidates().end(), std::back_inserter(candidates), is_wanted);
+  return candidates;
+}
 
 std::vector<GenerationView> SearchProgram::Generations() const {
   std::vector<GenerationView> generations = evolution_.generations();

@@ -2,41 +2,23 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/render/format.h"
-#include "client/result/svg_charts.h"
+#include "common/picture/fitness_chart.h"
+#include "common/picture/markup.h"
+#include "common/picture/mask_chart.h"
+#include "common/picture/numbers.h"
+#include "common/picture/style.h"
 
 namespace espalier {
 namespace {
 
-constexpr char kStyle[] = R"css(
-:root{color-scheme:light dark;--page:#f6f7f5;--card:#fff;--ink:#1c211d;--soft:#5d675f;--line:#dfe4df;
---leaf:#2f7d4f;--wood:#a0642b;--blue:#2c6fb3}
-@media (prefers-color-scheme:dark){:root{--page:#141715;--card:#1d211e;--ink:#e7ebe7;--soft:#98a39a;
---line:#333a35;--leaf:#5fbf86;--wood:#d99a5b;--blue:#6fb1ee}}*{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);
-font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
-main{max-width:940px;margin:0 auto;padding:32px 20px 60px}h1{font-size:26px;margin:0 0 4px}
-h2{font-size:17px;margin:0 0 12px}p.lead{color:var(--soft);margin:0 0 24px}
-section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:20px;margin:0 0 18px;
-overflow-x:auto}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:0 0 18px}
-.tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
-.tile b{display:block;font-size:22px;font-weight:600}.tile span{color:var(--soft);font-size:13px}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{text-align:right;padding:6px 10px;border-bottom:1px solid var(--line);white-space:nowrap}
-th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-weight:500;font-size:13px}
-tr.result td{font-weight:600}svg{display:block;width:100%;height:auto}
-svg text{font:12px system-ui,sans-serif;fill:var(--soft)}svg text.label{fill:var(--ink)}
-svg text.on{fill:var(--card)}svg text.off{fill:var(--ink)}.grid{stroke:var(--line)}
-polyline{fill:none;stroke-width:2}polyline.fitness{stroke:var(--leaf)}circle.fitness{fill:var(--leaf)}
-polyline.oneshot{stroke:var(--blue);stroke-dasharray:5 4}circle.oneshot{fill:var(--blue)}
-.error{stroke:var(--leaf);fill:none;opacity:.7}rect.attention{fill:var(--leaf)}rect.ffn{fill:var(--wood)}
-.gone rect{fill:none;stroke:var(--soft);stroke-dasharray:3 3}.gone path{stroke:var(--soft)}
-.legend{color:var(--soft);font-size:13px;margin:10px 0 0}
-.key{display:inline-block;width:18px;height:3px;vertical-align:middle;margin:0 6px 0 0}details{margin:0 0 6px}
-summary{cursor:pointer;color:var(--soft)}pre{overflow-x:auto;font-size:12px;line-height:1.4}
-h3{font-size:14px;font-weight:500;margin:18px 0 8px;color:var(--soft)}
-)css";
+Html FitnessPicture(const std::vector<ReportGeneration>& history) {
+  FitnessLine line;
+  for (const ReportGeneration& generation : history) {
+    line.points.push_back({generation.generation, generation.fitness, generation.standard_error,
+                           generation.one_shot_fitness, generation.engine_seconds});
+  }
+  return FitnessChart({line}, FitnessBy::kGeneration, 860);
+}
 
 std::string Tile(const std::string& value, const std::string& label) {
   return absl::StrCat("<div class=\"tile\"><b>", EscapeHtml(value), "</b><span>", EscapeHtml(label), "</span></div>");
@@ -60,19 +42,19 @@ std::string Tiles(const RunReport& report) {
 }
 
 std::string TableHtml(const std::vector<std::vector<std::string>>& rows) {
-  std::string html = "<table>";
+  std::string html = "<div class=\"scroll\"><table>";
   for (size_t row = 0; row < rows.size(); ++row) {
     const char* cell = row == 0 ? "th" : "td";
     absl::StrAppend(&html, row + 1 == rows.size() && row > 0 ? "<tr class=\"result\">" : "<tr>");
     for (const std::string& text : rows[row]) absl::StrAppend(&html, "<", cell, ">", EscapeHtml(text), "</", cell, ">");
     absl::StrAppend(&html, "</tr>");
   }
-  return html + "</table>";
+  return html + "</table></div>";
 }
 
 std::string HistoryHtml(const RunReport& report) {
   std::string html =
-      "<details><summary>Every generation</summary><table><tr><th>generation</th><th>fitness</th><th>standard "
+      "<details><summary>Every generation</summary><div class=\"scroll\"><table><tr><th>generation</th><th>fitness</th><th>standard "
       "error</th>"
       "<th>one-shot</th><th>trained tokens</th><th>engine time</th><th>rank agreement</th></tr>";
   for (const ReportGeneration& generation : report.history) {
@@ -83,25 +65,26 @@ std::string HistoryHtml(const RunReport& report) {
         FormatCount(static_cast<double>(generation.trained_tokens)), FormatSeconds(generation.engine_seconds),
         generation.rank_agreement);
   }
-  return html + "</table></details>";
+  return html + "</table></div></details>";
 }
 
 std::string MaskSection(const RunReport& report) {
   std::string html =
-      absl::StrCat("<section><h2>The mask</h2>", MaskChart(report.units),
-                   "<p class=\"legend\">Heads (attention) and neurons (FFN) kept in each layer; the stronger the "
+      absl::StrCat("<section><h2>The mask</h2><div class=\"scroll\">", MaskChart(report.units).markup(),
+                   "</div><p class=\"legend\">Heads (attention) and neurons (FFN) kept in each layer; the stronger the "
                    "colour, the more is left; a crossed cell is removed altogether.</p>");
   if (!report.yardsticks.empty())
     absl::StrAppend(&html, "<details><summary>Beside the masks it is compared with</summary>");
   for (const ReportYardstick& yardstick : report.yardsticks) {
-    absl::StrAppend(&html, "<h3>", EscapeHtml(yardstick.name), "</h3>", MaskChart(yardstick.units));
+    absl::StrAppend(&html, "<h3>", EscapeHtml(yardstick.name), "</h3><div class=\"scroll\">",
+                    MaskChart(yardstick.units).markup(), "</div>");
   }
   if (!report.yardsticks.empty()) absl::StrAppend(&html, "</details>");
   return html + "</section>";
 }
 
 std::string FitnessSection(const RunReport& report) {
-  const std::string chart = FitnessChart(report.history);
+  const std::string chart = FitnessPicture(report.history).markup();
   if (chart.empty()) {
     return "<section><h2>Fitness by generation</h2><p class=\"legend\">No generation was asked for: the result is the "
            "first "
@@ -141,7 +124,7 @@ std::string ReportHtml(const RunReport& report) {
   std::string html = absl::StrCat(
       "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width,initial-scale=1\"><title>",
-      title, " - Espalier</title><style>", kStyle, "</style></head><body><main><h1>", title,
+      title, " - Espalier</title><style>", PictureStyle(), "</style></head><body><main><h1>", title,
       "</h1><p class=\"lead\">Target ", FormatCount(static_cast<double>(report.target_parameters)),
       " parameters, windows of ", report.sequence_length, " tokens. Stopped by: ", EscapeHtml(report.stopped_because),
       ". ", EscapeHtml(report.chosen_because), "</p>");

@@ -8,19 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "common/picture/mask_chart.h"
+
 namespace espalier {
 
-struct ReportUnit {
-  std::string name;  // "attention[3]"
-  bool is_attention = false;
-  int layer = 0;
-  int size = 0;  // heads or neurons when intact
-  int level = 0;
-  int num_levels = 0;
-  int removed = 0;
-  std::vector<int> kept_heads;  // attention, when known
-  double kept_share() const { return size == 0 ? 0 : 1.0 - static_cast<double>(removed) / size; }
-};
+using ReportUnit = PicturedUnit;
 
 struct ReportGeneration {
   int phase = 0;

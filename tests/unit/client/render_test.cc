@@ -4,7 +4,7 @@
 #include "client/render/progress_view.h"
 #include "client/render/text_width.h"
 #include "client/result/report_html.h"
-#include "client/result/svg_charts.h"
+#include "common/picture/line_chart.h"
 #include "tests/support/catch.h"
 
 namespace espalier {

@@ -1,12 +1,14 @@
-#include "client/render/format.h"
+#include "common/picture/numbers.h"
 
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 
 #include "absl/strings/str_format.h"
 
 namespace espalier {
+
 std::string FormatCount(double count) {
   constexpr std::array<const char*, 5> kSuffixes = {"", "k", "M", "B", "T"};
   size_t step = 0;

@@ -240,7 +240,7 @@ int main(int argc, char** argv) {
   app.add_option("--state", flags.state, "Folder of the database, uploads and (by default) artifacts")->required();
   app.add_option("--listen", flags.listen, "unix:PATH or HOST:PORT (port 0: any); default unix:STATE/coordinator.sock");
   app.add_option("--artifacts", flags.artifacts, "Folder of artifacts, shared with the workers; default STATE/artifacts");
-  app.add_option("--http", flags.http, "HOST:PORT of probes and metrics; default none");
+  app.add_option("--http", flags.http, "HOST:PORT of probes, metrics and pages; default none");
   app.add_option("--ready-file", flags.ready_file, "The address is written here once calls are answered");
   app.add_option("--lease-seconds", flags.lease_seconds, "A worker silent for so long loses its leases")
       ->check(CLI::Range(0.5, 86400.0))

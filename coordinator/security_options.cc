@@ -11,6 +11,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/security/redact.h"
+#include "coordinator/http/request_target.h"
 
 namespace espalier {
 namespace {
@@ -121,7 +122,7 @@ void Security::ApplyTo(HttpOptions* options) {
   options->tls_reload_seconds = tls_reload_seconds_;
   if (!guards_http_) return;
   options->authorize = [authority = authority_.get(), log = &access_log_](const std::string& authorization) {
-    const absl::StatusOr<Identity> identity = authority->Check(authorization, Role::kRead);
+    const absl::StatusOr<Identity> identity = authority->Check(BearerOf(authorization), Role::kRead);
     if (!identity.ok()) log->OnRefused("http", identity.status(), "");
     return identity.status();
   };

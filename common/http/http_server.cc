@@ -50,7 +50,7 @@ HttpResponse AnswerTo(const http::request<http::string_body>& request, const Sha
     const absl::Status status = shared.options.authorize(std::string(header.data(), header.size()));
     if (!status.ok()) return Refusal(status);
   }
-  return shared.router.Answer(path);
+  return shared.router.Answer(target);
 }
 
 using PlainStream = beast::tcp_stream;
@@ -102,7 +102,15 @@ class Connection final : public std::enable_shared_from_this<Connection<Stream>>
     response_->set(http::field::content_type, answer.content_type);
     response_->set("X-Content-Type-Options", "nosniff");
     response_->set(http::field::cache_control, "no-store");
-    if (answer.status == 401) response_->set(http::field::www_authenticate, "Bearer");
+    response_->set("Referrer-Policy", "no-referrer");
+    // Pages are text, pictures in it and style: nothing else may load or run, nobody may frame them.
+    response_->set("Content-Security-Policy",
+                   "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
+                   "frame-ancestors 'none'");
+    if (answer.status == 401) {
+      response_->insert(http::field::www_authenticate, "Bearer");
+      response_->insert(http::field::www_authenticate, "Basic realm=\"Espalier: any name, a token as the password\"");
+    }
     response_->keep_alive(request.keep_alive());
     const size_t length = answer.body.size();
     if (request.method() != http::verb::head) response_->body() = std::move(answer.body);
@@ -192,13 +200,14 @@ class HttpServerImpl final : public HttpServer {
 
 }  // namespace
 
-HttpResponse HttpRouter::Answer(const std::string& path) const {
-  if (const auto found = exact.find(path); found != exact.end()) return found->second(path);
+HttpResponse HttpRouter::Answer(const std::string& target) const {
+  const std::string path = target.substr(0, target.find('?'));
+  if (const auto found = exact.find(path); found != exact.end()) return found->second(target);
   const HttpHandler* best = nullptr;
   for (const auto& [prefix, handler] : prefixes) {  // ascending, so a longer prefix of the path comes later
     if (path.rfind(prefix, 0) == 0) best = &handler;
   }
-  if (best != nullptr) return (*best)(path);
+  if (best != nullptr) return (*best)(target);
   return {404, "text/plain; charset=utf-8", "there is nothing here\n"};
 }
 

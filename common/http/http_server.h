@@ -20,14 +20,14 @@ struct HttpResponse {
   std::string body;
 };
 
-// Runs on the server's thread; must not block for long.
-using HttpHandler = std::function<HttpResponse(const std::string& path)>;
+// Runs on the server's thread; must not block for long. `target`: the path with its query, if any.
+using HttpHandler = std::function<HttpResponse(const std::string& target)>;
 
 struct HttpRouter {
   std::map<std::string, HttpHandler> exact;     // "/metrics"
   std::map<std::string, HttpHandler> prefixes;  // "/jobs/": the longest that fits
   std::set<std::string> open;                   // of `exact`: answered without a token, for probes
-  HttpResponse Answer(const std::string& path) const;  // 404 where nothing fits
+  HttpResponse Answer(const std::string& target) const;  // 404 where nothing fits
 };
 
 struct HttpOptions {

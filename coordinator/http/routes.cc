@@ -2,6 +2,7 @@
 
 #include "common/base/strings.h"
 #include "common/security/redact.h"
+#include "coordinator/http/page_routes.h"
 
 namespace espalier {
 
@@ -22,6 +23,7 @@ HttpRouter MakeRouter(Coordinator* coordinator, Metrics* metrics, const Clock* c
     response.body = metrics->Text(coordinator->Snapshot(clock->Now()));
     return response;
   };
+  AddPages(&router, coordinator, clock);
   return router;
 }
 

@@ -1,4 +1,4 @@
-// What the coordinator's HTTP port answers: /healthz, /readyz and /metrics. Pages join here.
+// What the coordinator's HTTP port answers: /healthz, /readyz, /metrics and the pages.
 #pragma once
 
 #include "common/base/clock.h"

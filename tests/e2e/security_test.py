@@ -3,6 +3,7 @@
 python3 security_test.py BUILD_FOLDER
 """
 
+import base64
 import hashlib
 import http.client
 import re
@@ -56,11 +57,12 @@ def private(path, text):
     path.write_text(text)
 
 
-def get(port, path, token="", tls=False):
+def get(port, path, token="", tls=False, is_browser=False):
     """Status and the whole answer, headers included."""
     context = ssl._create_unverified_context()
     connection = http.client.HTTPSConnection("localhost", port, context=context) if tls else http.client.HTTPConnection("127.0.0.1", port)
-    connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+    said = "Basic " + base64.b64encode(f"anybody:{token}".encode()).decode() if is_browser else f"Bearer {token}"
+    connection.request("GET", path, headers={"Authorization": said} if token else {})
     answer = connection.getresponse()
     text = str(answer.getheaders()) + answer.read().decode()
     connection.close()
@@ -130,6 +132,14 @@ def test_nothing_secret_is_printed_or_served():
             wait_until(lambda: client("submit2", "list")[0] == 0 and "stay in force" in coordinator.log.read_text(), what="a broken file is said")
             pages = [get(coordinator.http, path, token) for path in ("/metrics", "/healthz", "/readyz", "/x") for token in ("", *tokens.values())]
             statuses = [status for status, _ in pages]
+            for path in ("/", "/jobs", "/jobs/a", "/jobs/a/candidates/first-parent", "/workers", "/compare?a=a"):
+                for role, expected in (("read", 200), ("submit2", 200), ("work", 403), ("nobody", 401)):
+                    for is_browser in (False, True):
+                        status, text = get(coordinator.http, path, tokens[role], is_browser=is_browser)
+                        check(status == expected, f"{path} for {role}, as a browser: {is_browser}: {status}")
+                        check(expected == 200 or PLACE not in text, f"{path} shows {role} something")
+                status, text = get(coordinator.http, path)
+                check(status == 401 and "Basic realm" in text, f"{path} asks a browser for a token: {status}")
             check(statuses[0] == 401 and 200 in statuses and 403 in statuses and statuses[len(tokens) + 1] == 200, f"HTTP answers {statuses}")
         finally:
             worker.terminate()

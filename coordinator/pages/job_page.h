@@ -1,0 +1,12 @@
+#pragma once
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "coordinator/core/page_snapshots.h"
+
+namespace espalier {
+
+std::string JobPage(const JobSnapshot& snapshot, absl::Time now);
+
+}  // namespace espalier

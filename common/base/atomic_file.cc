@@ -16,8 +16,13 @@ namespace espalier {
 
 absl::StatusOr<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string& temporary) {
   static std::atomic<uint64_t> counter{0};
-  const std::string path = absl::StrCat(temporary, ".tmp-", ::getpid(), "-", counter.fetch_add(1));
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  // On a shared file system another machine may have a process of this number (in containers most have number 1).
+  std::string path;
+  int fd = -1;
+  do {
+    path = absl::StrCat(temporary, ".tmp-", ::getpid(), "-", counter.fetch_add(1));
+    fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  } while (fd < 0 && errno == EEXIST);
   if (fd < 0) return ErrnoStatus("cannot create", path);
   return std::unique_ptr<AtomicFile>(new AtomicFile(fd, path));
 }

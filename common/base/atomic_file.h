@@ -21,6 +21,7 @@ class AtomicFile {
 
   // kResourceExhausted when the disk is full.
   absl::Status Append(std::string_view bytes);
+  const std::string& temporary() const { return temporary_; }
   // Syncs, renames to `path` and syncs its folder. Nothing can be appended afterwards.
   absl::Status Commit(const std::string& path);
 

@@ -12,6 +12,7 @@ find_package(CLI11 CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_package(SQLite3 REQUIRED)
+find_package(CURL REQUIRED)
 
 # SOCI has no CMake package in Debian.
 find_path(SOCI_INCLUDE_DIR soci/soci.h REQUIRED)

@@ -45,6 +45,7 @@ struct Flags {
   std::string listen;
   std::string state;
   std::string artifacts;
+  std::string artifact_endpoint;
   std::string http;
   std::string ready_file;
   std::string log_level = "info";
@@ -111,8 +112,9 @@ class Program {
   absl::Status OpenFolders() {
     ESPALIER_ASSIGN_OR_RETURN(const bool is_open_to_others, CreatePrivateFolder(flags_.state));
     if (is_open_to_others) spdlog::warn("other users can look into the state folder; chmod 700 it");
-    artifact_folder_ = flags_.artifacts.empty() ? flags_.state + "/artifacts" : flags_.artifacts;
-    ESPALIER_ASSIGN_OR_RETURN(artifacts_, OpenFolderArtifactStore(artifact_folder_));
+    const std::string where = flags_.artifacts.empty() ? flags_.state + "/artifacts" : flags_.artifacts;
+    ESPALIER_ASSIGN_OR_RETURN(artifacts_, OpenArtifactStore(where, flags_.artifact_endpoint));
+    if (!IsObjectStorage(where)) artifact_folder_ = where;
     const std::string database = flags_.store.is_postgres() ? "" : flags_.state + "/coordinator.sqlite";
     disk_.emplace(flags_.state, database, flags_.disk_reserve_bytes);
     metrics_->Watch(&*disk_, flags_.security.tls.certificate);
@@ -208,7 +210,7 @@ class Program {
   std::optional<StateDisk> disk_;
   std::unique_ptr<Metrics> metrics_;
   LogObserver observer_;
-  std::string artifact_folder_;
+  std::string artifact_folder_;  // empty: they are in object storage
   ListenAddress listen_address_;
   std::optional<ListenAddress> http_address_;
   std::unique_ptr<ArtifactStore> artifacts_;
@@ -239,7 +241,10 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", kVersion);
   app.add_option("--state", flags.state, "Folder of the database, uploads and (by default) artifacts")->required();
   app.add_option("--listen", flags.listen, "unix:PATH or HOST:PORT (port 0: any); default unix:STATE/coordinator.sock");
-  app.add_option("--artifacts", flags.artifacts, "Folder of artifacts, shared with the workers; default STATE/artifacts");
+  app.add_option("--artifacts", flags.artifacts,
+                 "Folder of artifacts, shared with the workers, or s3://BUCKET/PREFIX; default STATE/artifacts");
+  app.add_option("--artifact-endpoint", flags.artifact_endpoint,
+                 "https://HOST[:PORT] of object storage that is not AWS's; default AWS_ENDPOINT_URL_S3");
   app.add_option("--http", flags.http, "HOST:PORT of probes, metrics and pages; default none");
   app.add_option("--ready-file", flags.ready_file, "The address is written here once calls are answered");
   app.add_option("--lease-seconds", flags.lease_seconds, "A worker silent for so long loses its leases")

@@ -69,8 +69,10 @@ absl::StatusOr<std::unique_ptr<Security>> Security::Open(const SecurityOptions& 
   security->tls_ = options.tls;
   if (!options.allow_roots.empty()) {
     std::vector<std::string> folders = options.allow_roots;
-    ESPALIER_RETURN_IF_ERROR(CreateFolders(artifact_folder));
-    folders.push_back(std::filesystem::absolute(artifact_folder).lexically_normal().string());
+    if (!artifact_folder.empty()) {
+      ESPALIER_RETURN_IF_ERROR(CreateFolders(artifact_folder));
+      folders.push_back(std::filesystem::absolute(artifact_folder).lexically_normal().string());
+    }
     ESPALIER_ASSIGN_OR_RETURN(security->roots_, PathRoots::Open(folders));
   }
   ESPALIER_RETURN_IF_ERROR(security->OpenTokens(options, listen, state_folder, clock));

@@ -58,7 +58,7 @@ absl::Status CheckStoreOptions(const StoreOptions& options, const std::string& a
         "--store: needs postgresql://... or a libpq connection string such as 'host=db dbname=espalier'; SQLite needs none");
   }
   if (artifacts.empty()) {
-    return absl::InvalidArgumentError("--store: needs --artifacts, a folder that all coordinators and workers see");
+    return absl::InvalidArgumentError("--store: needs --artifacts, a folder or bucket that all coordinators and workers see");
   }
   if (!options.backup.empty() || !options.restore.empty()) {
     return absl::InvalidArgumentError("--backup, --restore: are for SQLite; use pg_dump and pg_restore");

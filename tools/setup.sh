@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need and is not there yet: Debian packages (tools/packages.txt) and a Python
 # environment in .deps/python with LibTorch (tools/requirements.lock, pinned with hashes). Needs the network only when
-# something is missing. --full: also what only `make test-full` needs (tools/packages-full.txt, tests/deploy/requirements.txt).
+# something is missing. --full: also what only `make test-full` needs (tools/packages-full.txt, requirements.txt of
+# tests/deploy and tests/contract).
 # ESPALIER_PYTHON=/path/to/python3 uses that interpreter's torch 2.11 instead of installing one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -89,6 +90,9 @@ install_python() {
 install_packages
 install_python
 if [ "${1:-}" = --full ]; then
-  [ -x .deps/deploy/bin/pip ] || /usr/bin/python3 -m venv .deps/deploy
-  .deps/deploy/bin/pip install -q --disable-pip-version-check --no-cache-dir --require-hashes -r tests/deploy/requirements.txt
+  for pair in deploy:tests/deploy s3:tests/contract; do
+    environment=.deps/${pair%%:*}
+    [ -x "$environment/bin/pip" ] || /usr/bin/python3 -m venv "$environment"
+    "$environment/bin/pip" install -q --disable-pip-version-check --no-cache-dir --require-hashes -r "${pair#*:}/requirements.txt"
+  done
 fi

@@ -84,7 +84,10 @@ int ListDevices() {
 void AddServeOptions(CLI::App& app, ServeOptions& options, std::string& device) {
   app.add_option("--coordinator", options.coordinator, "where the coordinator listens: HOST:PORT or unix:PATH")
       ->envname("ESPALIER_COORDINATOR");
-  app.add_option("--artifacts", options.engine.artifact_folder, "artifact folder, shared with the coordinator");
+  app.add_option("--artifacts", options.engine.artifact_folder,
+                 "folder of artifacts, shared with the coordinator, or s3://BUCKET/PREFIX");
+  app.add_option("--artifact-endpoint", options.engine.artifact_endpoint,
+                 "https://HOST[:PORT] of object storage that is not AWS's (default: AWS_ENDPOINT_URL_S3)");
   app.add_option("--device", device, "cpu, cuda or cuda:INDEX")->capture_default_str();
   app.add_option("--slots", options.engine.num_slots, "tasks that run at once")
       ->capture_default_str()

@@ -1,5 +1,6 @@
 // Content-addressed bytes: an artifact is named by the SHA-256 of its content, written atomically, verified on reading.
-// Safe with several writers: the same content always lands under the same name.
+// Safe with several writers: the same content always lands under the same name. tests/contract holds every
+// implementation to this contract.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +12,27 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 namespace espalier {
+
+struct StoredArtifact {
+  std::string digest;
+  int64_t bytes = 0;
+  absl::Duration age;  // since it was last put, by the store's own clock: no other machine's is asked
+};
+
+struct StoredName {
+  std::string name;
+  std::string value;
+  absl::Duration age;  // since it was last set
+};
 
 class ArtifactStore {
  public:
   virtual ~ArtifactStore() = default;
 
-  // Stores the content (a no-op when it is there already and whole) and returns its digest.
+  // Stores the content and returns its digest. When it is there already and whole, only its age begins anew.
   virtual absl::StatusOr<std::string> Put(std::string_view content) = 0;
   // The same for content that lies in several pieces, one after the other.
   virtual absl::StatusOr<std::string> PutPieces(const std::vector<std::string_view>& pieces);
@@ -38,9 +52,21 @@ class ArtifactStore {
   virtual absl::Status SetName(const std::string& name, std::string_view value) = 0;
   virtual absl::StatusOr<std::string> GetName(const std::string& name) = 0;  // kNotFound when never set
   virtual absl::Status RemoveName(const std::string& name) = 0;
+
+  // What is there, for removing what nobody refers to.
+  virtual absl::StatusOr<std::vector<StoredArtifact>> List() = 0;
+  virtual absl::StatusOr<std::vector<StoredName>> ListNames() = 0;
+  // Removes the artifact unless it was put less than `min_age` ago; in a folder also by a writer that puts it at this very
+  // moment. Whether it is gone; true when there was none.
+  virtual absl::StatusOr<bool> RemoveUnused(const std::string& digest, absl::Duration min_age) = 0;
 };
 
 // In a folder that coordinator and workers share: sha256/ab/<digest> and names/<name>. Creates the folder.
 absl::StatusOr<std::unique_ptr<ArtifactStore>> OpenFolderArtifactStore(const std::string& folder);
+
+// What --artifacts names: a folder, or "s3://BUCKET[/PREFIX]" in object storage (s3_artifact_store.h) at `endpoint`
+// (empty: the environment's, else AWS's).
+absl::StatusOr<std::unique_ptr<ArtifactStore>> OpenArtifactStore(const std::string& where, const std::string& endpoint);
+bool IsObjectStorage(const std::string& where);
 
 }  // namespace espalier

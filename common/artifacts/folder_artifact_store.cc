@@ -8,9 +8,8 @@
 #include <filesystem>
 #include <system_error>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "common/artifacts/artifact_names.h"
 #include "common/artifacts/artifact_store.h"
 #include "common/base/atomic_file.h"
 #include "common/base/files.h"
@@ -24,33 +23,6 @@ constexpr int64_t kMaxNameValueBytes = 16'000'000;
 constexpr size_t kCopyBytes = 1 << 20;
 // A writer that died leaves its temporary file; a live one touches its own far more often than this.
 constexpr std::chrono::hours kAbandonedAfter{24};
-
-absl::Status CheckDigest(const std::string& digest) {
-  const bool hexadecimal = std::all_of(digest.begin(), digest.end(),
-                                       [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-  if (digest.size() == 64 && hexadecimal) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("'", digest.substr(0, 80), "' is no artifact digest (64 lower-case hexadecimal digits)"));
-}
-
-bool IsNameComponent(absl::string_view part) {
-  if (part.empty() || part.front() == '.' || part.size() > 200) return false;
-  return std::all_of(part.begin(), part.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-';
-  });
-}
-
-absl::Status CheckName(const std::string& name) {
-  for (const absl::string_view part : absl::StrSplit(name, '/')) {
-    if (!IsNameComponent(part)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("'", name.substr(0, 200),
-                       "' is no artifact name (components of letters, digits, '.', '_' and '-', split by '/')"));
-    }
-  }
-  return absl::OkStatus();
-}
 
 class Descriptor {
  public:
@@ -88,6 +60,24 @@ absl::StatusOr<std::string> ReadAt(const Descriptor& file, const std::string& pa
   return content;
 }
 
+absl::StatusOr<absl::Time> FolderArtifactTime(const std::string& path) {
+  struct stat info;
+  if (::stat(path.c_str(), &info) != 0) return ErrnoStatus("cannot stat", path);
+  return absl::TimeFromTimespec(info.st_mtim);
+}
+
+// Every regular file below, in no order; a folder or file that goes away meanwhile is passed over.
+absl::Status ForEachFile(const std::string& root, const std::function<absl::Status(const std::string& path)>& visit) {
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator it(root, error);
+  for (const std::filesystem::recursive_directory_iterator end; !error && it != end; it.increment(error)) {
+    std::error_code gone;
+    if (it->is_regular_file(gone)) ESPALIER_RETURN_IF_ERROR(visit(it->path().string()));
+  }
+  if (!error) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("cannot list '", root, "': ", error.message()));
+}
+
 class FolderArtifactStore final : public ArtifactStore {
  public:
   explicit FolderArtifactStore(std::string folder) : folder_(std::move(folder)) {}
@@ -105,7 +95,7 @@ class FolderArtifactStore final : public ArtifactStore {
     Sha256 hash;
     for (const std::string_view piece : pieces) hash.Update(piece);
     const std::string digest = hash.FinishHex();
-    if (IsWhole(digest)) return digest;
+    if (Refresh(digest)) return digest;
     ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<AtomicFile> file, AtomicFile::Create(folder_ + "/tmp/put"));
     for (const std::string_view piece : pieces) ESPALIER_RETURN_IF_ERROR(file->Append(piece));
     ESPALIER_RETURN_IF_ERROR(Commit(file.get(), digest));
@@ -125,7 +115,7 @@ class FolderArtifactStore final : public ArtifactStore {
       if (piece.size() < kCopyBytes) break;
     }
     const std::string digest = hash.FinishHex();
-    if (IsWhole(digest)) return digest;
+    if (Refresh(digest)) return digest;
     ESPALIER_RETURN_IF_ERROR(Commit(file.get(), digest));
     return digest;
   }
@@ -141,7 +131,7 @@ class FolderArtifactStore final : public ArtifactStore {
   }
 
   absl::StatusOr<std::string> GetRange(const std::string& digest, int64_t offset, int64_t length) override {
-    ESPALIER_RETURN_IF_ERROR(CheckDigest(digest));
+    ESPALIER_RETURN_IF_ERROR(CheckArtifactDigest(digest));
     Descriptor file(PathOf(digest));
     if (file.get() < 0) return OpenError(digest);
     ESPALIER_ASSIGN_OR_RETURN(const int64_t size, SizeOf(file, PathOf(digest)));
@@ -153,19 +143,19 @@ class FolderArtifactStore final : public ArtifactStore {
   }
 
   absl::StatusOr<int64_t> Size(const std::string& digest) override {
-    ESPALIER_RETURN_IF_ERROR(CheckDigest(digest));
+    ESPALIER_RETURN_IF_ERROR(CheckArtifactDigest(digest));
     Descriptor file(PathOf(digest));
     if (file.get() < 0) return OpenError(digest);
     return SizeOf(file, PathOf(digest));
   }
 
   absl::Status Remove(const std::string& digest) override {
-    ESPALIER_RETURN_IF_ERROR(CheckDigest(digest));
+    ESPALIER_RETURN_IF_ERROR(CheckArtifactDigest(digest));
     return Unlink(PathOf(digest));
   }
 
   absl::Status SetName(const std::string& name, std::string_view value) override {
-    ESPALIER_RETURN_IF_ERROR(CheckName(name));
+    ESPALIER_RETURN_IF_ERROR(CheckArtifactName(name));
     const std::string path = NamePath(name);
     ESPALIER_RETURN_IF_ERROR(CreateFolders(std::filesystem::path(path).parent_path().string()));
     ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<AtomicFile> file, AtomicFile::Create(folder_ + "/tmp/name"));
@@ -174,7 +164,7 @@ class FolderArtifactStore final : public ArtifactStore {
   }
 
   absl::StatusOr<std::string> GetName(const std::string& name) override {
-    ESPALIER_RETURN_IF_ERROR(CheckName(name));
+    ESPALIER_RETURN_IF_ERROR(CheckArtifactName(name));
     absl::StatusOr<std::string> value = ReadFile(NamePath(name), kMaxNameValueBytes);
     if (absl::IsNotFound(value.status()))
       return absl::NotFoundError(absl::StrCat("the name '", name, "' was never set in '", folder_, "'"));
@@ -182,8 +172,70 @@ class FolderArtifactStore final : public ArtifactStore {
   }
 
   absl::Status RemoveName(const std::string& name) override {
-    ESPALIER_RETURN_IF_ERROR(CheckName(name));
+    ESPALIER_RETURN_IF_ERROR(CheckArtifactName(name));
     return Unlink(NamePath(name));
+  }
+
+  absl::StatusOr<std::vector<StoredArtifact>> List() override {
+    ESPALIER_ASSIGN_OR_RETURN(const absl::Time now, FileServerNow());
+    std::vector<StoredArtifact> found;
+    const absl::Status status = ForEachFile(folder_ + "/sha256", [&](const std::string& path) -> absl::Status {
+      StoredArtifact artifact;
+      artifact.digest = std::filesystem::path(path).filename().string();
+      if (!IsArtifactDigest(artifact.digest)) return absl::OkStatus();  // none of ours
+      struct stat info;
+      if (::stat(path.c_str(), &info) != 0) return errno == ENOENT ? absl::OkStatus() : ErrnoStatus("cannot stat", path);
+      artifact.bytes = static_cast<int64_t>(info.st_size);
+      artifact.age = now - absl::TimeFromTimespec(info.st_mtim);
+      found.push_back(std::move(artifact));
+      return absl::OkStatus();
+    });
+    if (!status.ok()) return status;
+    return found;
+  }
+
+  absl::StatusOr<std::vector<StoredName>> ListNames() override {
+    ESPALIER_ASSIGN_OR_RETURN(const absl::Time now, FileServerNow());
+    const std::string root = folder_ + "/names";
+    std::vector<StoredName> found;
+    const absl::Status status = ForEachFile(root, [&](const std::string& path) -> absl::Status {
+      StoredName name;
+      name.name = path.substr(root.size() + 1);
+      const absl::StatusOr<absl::Duration> age = Age(path, now);
+      absl::StatusOr<std::string> value = ReadFile(path, kMaxNameValueBytes);
+      if (absl::IsNotFound(age.status()) || absl::IsNotFound(value.status())) return absl::OkStatus();
+      ESPALIER_RETURN_IF_ERROR(age.status());
+      ESPALIER_RETURN_IF_ERROR(value.status());
+      name.age = *age;
+      name.value = *std::move(value);
+      found.push_back(std::move(name));
+      return absl::OkStatus();
+    });
+    if (!status.ok()) return status;
+    return found;
+  }
+
+  absl::StatusOr<bool> RemoveUnused(const std::string& digest, absl::Duration min_age) override {
+    ESPALIER_RETURN_IF_ERROR(CheckArtifactDigest(digest));
+    const std::string path = PathOf(digest);
+    ESPALIER_ASSIGN_OR_RETURN(const absl::Time now, FileServerNow());
+    absl::StatusOr<absl::Duration> age = Age(path, now);
+    if (absl::IsNotFound(age.status())) return true;
+    ESPALIER_RETURN_IF_ERROR(age.status());
+    if (*age < min_age) return false;
+    // Out of the way first: a Put from now on writes the file anew, and one before has made it young.
+    const std::string aside = absl::StrCat(folder_, "/tmp/collect.", digest);
+    if (::rename(path.c_str(), aside.c_str()) != 0) {
+      if (errno == ENOENT) return true;
+      return ErrnoStatus("cannot rename to", aside);
+    }
+    age = Age(aside, now);
+    const bool is_young = age.ok() && *age < min_age;
+    if (is_young && ::link(aside.c_str(), path.c_str()) != 0 && errno != EEXIST) {
+      return ErrnoStatus("cannot link to", path);
+    }
+    ESPALIER_RETURN_IF_ERROR(Unlink(aside));
+    return !is_young;
   }
 
  private:
@@ -197,10 +249,24 @@ class FolderArtifactStore final : public ArtifactStore {
     return ErrnoStatus("cannot open", PathOf(digest));
   }
 
-  // There, and of the right content; a damaged file is written again.
-  bool IsWhole(const std::string& digest) const {
+  // There, and of the right content, and from now on not to be collected for a while. Else it is written (again): a
+  // damaged file, one that was collected meanwhile, or one of another user, whose age cannot be changed.
+  bool Refresh(const std::string& digest) const {
     const absl::StatusOr<std::string> stored = Sha256HexOfFile(PathOf(digest));
-    return stored.ok() && *stored == digest;
+    return stored.ok() && *stored == digest && ::utimensat(AT_FDCWD, PathOf(digest).c_str(), nullptr, 0) == 0;
+  }
+
+  // The time by the clock that the files' times are by.
+  absl::StatusOr<absl::Time> FileServerNow() const {
+    ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<AtomicFile> file, AtomicFile::Create(folder_ + "/tmp/clock"));
+    ESPALIER_RETURN_IF_ERROR(file->Append("now"));
+    return FolderArtifactTime(file->temporary());
+  }
+
+  // How long the file has been as it is; kNotFound when it has gone.
+  static absl::StatusOr<absl::Duration> Age(const std::string& path, absl::Time now) {
+    ESPALIER_ASSIGN_OR_RETURN(const absl::Time written, FolderArtifactTime(path));
+    return now - written;
   }
 
   absl::Status Commit(AtomicFile* file, const std::string& digest) const {

@@ -19,7 +19,7 @@
 namespace espalier {
 namespace {
 
-constexpr int64_t kPieceBytes = 1 << 20;
+constexpr int64_t kArtifactPieceBytes = 1 << 20;
 
 bool IsDigest(const std::string& text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
@@ -66,7 +66,7 @@ class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactRespon
   }
 
   void WriteNext() {
-    const int64_t length = std::min(kPieceBytes, total_ - offset_);
+    const int64_t length = std::min(kArtifactPieceBytes, total_ - offset_);
     if (length == 0 && has_written_) return End(grpc::Status::OK);
     absl::StatusOr<std::string> piece = std::string();
     if (length > 0) piece = artifacts_->GetRange(digest_, offset_, length);
@@ -159,7 +159,9 @@ class UploadReactor final : public grpc::ServerReadReactor<v1::UploadArtifactReq
     }
     response_->set_digest(stored);
     response_->set_bytes(bytes_);
-    response_->set_path(absl::StrCat(limits_.artifact_folder, "/sha256/", stored.substr(0, 2), "/", stored));
+    if (!limits_.artifact_folder.empty()) {  // in object storage no job can name it as a file
+      response_->set_path(absl::StrCat(limits_.artifact_folder, "/sha256/", stored.substr(0, 2), "/", stored));
+    }
     return absl::OkStatus();
   }
 

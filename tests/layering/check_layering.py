@@ -23,7 +23,7 @@ ALLOWED = {
     "common/domain": ["common/base"],
     "common/checkpoint": ["common/base", "common/domain"],
     "common/picture": ["common/base"],
-    "common/artifacts": ["common/base"],
+    "common/artifacts": ["common/base", "common/security/secret_file.h"],
     "common/security": ["common/base"],
     "common/http": ["common/base", "common/security"],
     "common/wire": ["common/base", "common/domain"],

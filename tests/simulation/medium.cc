@@ -167,6 +167,7 @@ absl::StatusOr<std::string> SimulatedArtifacts::Put(std::string_view content) {
   if (is_full) return absl::ResourceExhaustedError("no space left where artifacts lie");
   const std::string digest = Sha256Hex(content);
   contents_[digest] = std::string(content);
+  put_at_[digest] = context_.loop.now();
   lost_.erase(digest);
   return digest;
 }
@@ -208,6 +209,28 @@ absl::StatusOr<std::string> SimulatedArtifacts::GetName(const std::string& name)
 absl::Status SimulatedArtifacts::RemoveName(const std::string& name) {
   names_.erase(name);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<StoredArtifact>> SimulatedArtifacts::List() {
+  std::vector<StoredArtifact> all;
+  for (const auto& [digest, content] : contents_) {
+    all.push_back({digest, static_cast<int64_t>(content.size()), context_.loop.now() - put_at_[digest]});
+  }
+  return all;
+}
+
+absl::StatusOr<std::vector<StoredName>> SimulatedArtifacts::ListNames() {
+  std::vector<StoredName> all;
+  for (const auto& [name, value] : names_) all.push_back({name, value, absl::ZeroDuration()});
+  return all;
+}
+
+absl::StatusOr<bool> SimulatedArtifacts::RemoveUnused(const std::string& digest, absl::Duration min_age) {
+  const auto found = contents_.find(digest);
+  if (found == contents_.end()) return true;
+  if (context_.loop.now() - put_at_[digest] < min_age) return false;
+  contents_.erase(found);
+  return true;
 }
 
 // A layer of a level bank, which a search can make again; empty when there is none.

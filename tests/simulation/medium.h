@@ -76,6 +76,9 @@ class SimulatedArtifacts final : public ArtifactStore {
   absl::Status SetName(const std::string& name, std::string_view value) override;
   absl::StatusOr<std::string> GetName(const std::string& name) override;
   absl::Status RemoveName(const std::string& name) override;
+  absl::StatusOr<std::vector<StoredArtifact>> List() override;
+  absl::StatusOr<std::vector<StoredName>> ListNames() override;
+  absl::StatusOr<bool> RemoveUnused(const std::string& digest, absl::Duration min_age) override;
 
   bool Has(const std::string& digest) const { return contents_.contains(digest); }
   bool WasLost(const std::string& digest) const { return lost_.contains(digest); }
@@ -90,6 +93,7 @@ class SimulatedArtifacts final : public ArtifactStore {
 
   Context& context_;
   std::map<std::string, std::string> contents_;
+  std::map<std::string, absl::Time> put_at_;
   std::map<std::string, std::string> names_;
   std::set<std::string> lost_;
 };

@@ -44,7 +44,8 @@ class Engine {
 };
 
 struct EngineOptions {
-  std::string artifact_folder;
+  std::string artifact_folder;    // or "s3://BUCKET/PREFIX"
+  std::string artifact_endpoint;  // of object storage; empty: the environment's, else AWS's
   DeviceKind device = DeviceKind::kCpu;
   int device_index = 0;
   int num_slots = 1;

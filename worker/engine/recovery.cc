@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/artifacts/artifact_names.h"
 #include "common/base/sha256.h"
 #include "common/base/status_macros.h"
 #include "worker/engine/train_plan.h"
@@ -162,8 +163,7 @@ absl::Status RecoveryRun::TrainAll() {
 }  // namespace
 
 std::string RecoveryCheckpointName(const std::string& job_id, const std::string& mask_digest) {
-  // Job ids come from outside; names allow few characters.
-  return absl::StrCat("recovery/", Sha256Hex(job_id).substr(0, 32), "/", mask_digest);
+  return absl::StrCat(RecoveryNamePrefix(job_id), mask_digest);
 }
 
 absl::Status Recover(TaskRun& run, const FinishTask& task, TrainedCandidate& candidate, Measurement& measurement) {

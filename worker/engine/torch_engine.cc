@@ -138,7 +138,7 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeTorchEngine(const EngineOptions& opt
   resolved.num_slots = options.device == DeviceKind::kCpu ? 1 : std::max(options.num_slots, 1);
   try {
     ESPALIER_ASSIGN_OR_RETURN(const torch::Device device, OpenDevice(options.device, options.device_index));
-    ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<ArtifactStore> store, OpenFolderArtifactStore(options.artifact_folder));
+    ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<ArtifactStore> store, OpenArtifactStore(options.artifact_folder, options.artifact_endpoint));
     UseDevice(device);
     return std::make_unique<TorchEngine>(resolved, device, std::move(store));
   } catch (...) {

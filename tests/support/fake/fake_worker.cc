@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
   std::string device;
   app.add_option("--coordinator", options.coordinator)->required();
   app.add_option("--artifacts", options.engine.artifact_folder)->required();
+  app.add_option("--artifact-endpoint", options.engine.artifact_endpoint);
   app.add_option("--device", device);
   app.add_option("--slots", options.engine.num_slots);
   app.add_option("--worker-id", options.worker_id);
@@ -30,7 +31,7 @@ int main(int argc, char** argv) {
   const absl::Duration task_time = absl::Milliseconds(task_ms == nullptr ? 0 : std::atoi(task_ms));
   const absl::Status status = espalier::Serve(
       options, [&](const espalier::EngineOptions& engine) -> absl::StatusOr<std::unique_ptr<espalier::Engine>> {
-        auto artifacts = espalier::OpenFolderArtifactStore(engine.artifact_folder);
+        auto artifacts = espalier::OpenArtifactStore(engine.artifact_folder, engine.artifact_endpoint);
         if (!artifacts.ok()) return artifacts.status();
         espalier::testing::FakeEngineOptions fake{
             .num_slots = engine.num_slots, .task_time = task_time, .device = engine.device,

@@ -1,6 +1,5 @@
 #include "worker/engine/state_store.h"
 
-#include <ATen/ops/empty.h>
 #include <stdlib.h>
 
 #include <algorithm>
@@ -17,12 +16,6 @@ namespace {
 
 // A state stays on the device when it is so many times smaller than the live candidate: then many of them fit.
 constexpr int64_t kParkingGain = 4;
-
-torch::Tensor PinnedCopy(const torch::Tensor& on_device) {
-  const torch::Tensor host = at::empty(on_device.sizes(), on_device.options().device(torch::kCPU).pinned_memory(true));
-  host.copy_(on_device);
-  return host;
-}
 
 void RemoveFile(const std::string& path) {
   std::error_code ignored;
@@ -188,9 +181,7 @@ bool StateStore::Park(Entry& entry) {
 
 bool StateStore::MoveToHost(Entry& entry) {
   if (entry.parked()) {
-    for (torch::Tensor* tensor : {&entry.state->weights, &entry.state->first_moments, &entry.state->second_moments}) {
-      if (tensor->is_cuda()) *tensor = PinnedCopy(*tensor);
-    }
+    BringToHost(*entry.state);
     entry.location = StateLocation::kHost;
     return true;
   }

@@ -71,6 +71,15 @@ int64_t TrainState::bytes() const {
   return sum;
 }
 
+void BringToHost(TrainState& state) {
+  for (torch::Tensor* tensor : {&state.weights, &state.first_moments, &state.second_moments}) {
+    if (!tensor->defined() || !tensor->is_cuda()) continue;
+    const torch::Tensor host = torch::empty(tensor->sizes(), tensor->options().device(torch::kCPU).pinned_memory(true));
+    host.copy_(*tensor);
+    *tensor = host;
+  }
+}
+
 std::string ToBytes(const TrainState& state) {
   std::vector<checkpoint::TensorToWrite> tensors = {ToWrite("weights", state.weights)};
   if (state.format == ContinueState::kFull) {

@@ -28,6 +28,9 @@ struct TrainState {
   int64_t bytes() const;
 };
 
+// Copies what lies on a GPU to page-locked host memory.
+void BringToHost(TrainState& state);
+
 // As a safetensors file, for artifacts. Deterministic: equal states give equal bytes.
 std::string ToBytes(const TrainState& state);
 

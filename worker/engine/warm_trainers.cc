@@ -33,7 +33,7 @@ void WarmTrainers::Keep(const EvaluateTask& task, TrainedCandidate candidate) {
   const std::lock_guard lock(mutex_);
   entries_.push_front({KeyOf(task), bytes, std::move(candidate)});
   held_bytes_ += bytes;
-  while (held_bytes_ > device_bytes_) {
+  while (held_bytes_ > device_bytes_ || entries_.size() > kMost) {
     held_bytes_ -= entries_.back().bytes;
     dropped.splice(dropped.end(), entries_, std::prev(entries_.end()));
   }

@@ -17,6 +17,9 @@ namespace espalier {
 // Thread-safe. What it holds can be dropped at any time.
 class WarmTrainers {
  public:
+  // A generation's candidates are all that can come back; graphs of earlier ones would only gather.
+  static constexpr size_t kMost = 20;
+
   explicit WarmTrainers(int64_t device_bytes) : device_bytes_(device_bytes) {}
 
   // Everything that the trainer's buffers and graph depend on beside the weights' values.
@@ -24,7 +27,7 @@ class WarmTrainers {
 
   // Empty when none is held for this task and dense model.
   std::optional<TrainedCandidate> Take(const EvaluateTask& task, const LanguageModel* dense);
-  // Those kept longest ago make room; one that is larger than all the room goes.
+  // At most kMost are held. Those kept longest ago make room; one that is larger than all the room goes.
   void Keep(const EvaluateTask& task, TrainedCandidate candidate);
   void Clear();
 

@@ -17,7 +17,8 @@ EvaluateTask TaskOf(const std::string& mask) {
 struct WarmFixture {
   std::shared_ptr<const LanguageModel> dense = std::make_shared<LanguageModel>();
   int alive = 0;
-  WarmTrainers warm{1000};  // a trainer takes 450
+  explicit WarmFixture(int64_t device_bytes = 1000) : warm(device_bytes) {}
+  WarmTrainers warm;  // a trainer takes 450
 
   void Keep(const std::string& mask) {
     TrainedCandidate candidate;
@@ -56,6 +57,13 @@ TEST_CASE("WarmTrainers: those kept longest ago make room") {
   CHECK(f.alive == 2);
   f.warm.Clear();
   CHECK(f.alive == 0);
+}
+
+TEST_CASE("WarmTrainers: no more are held than a generation has candidates, however much room there is") {
+  WarmFixture f(1'000'000);
+  for (int mask = 0; mask < 30; ++mask) f.Keep(std::to_string(mask));
+  CHECK(f.alive == static_cast<int>(WarmTrainers::kMost));
+  CHECK(f.warm.Take(TaskOf("29"), f.dense.get()).has_value());
 }
 
 }  // namespace

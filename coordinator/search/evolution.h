@@ -2,6 +2,7 @@
 // wanted next depends on the whole stage's outcomes and not on their order.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -38,6 +39,8 @@ class Evolution {
   void BankChanged();
 
   const WantedTasks& wanted() const { return wanted_; }
+  // How many of them can be told, the last one among them, before anything changes for another task.
+  int NumLeft() const { return state_ == State::kStage ? std::max(1, StageTasksLeft()) : wanted_.size(); }
   void Tell(const Task& task, const Measurement& measurement);
   bool is_over() const { return state_ == State::kOver; }
   const std::string& stopped_because() const { return stopped_because_; }

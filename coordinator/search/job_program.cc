@@ -68,6 +68,7 @@ const WantedTasks* SearchProgram::ListWith(const std::string& task_id) const {
 
 int SearchProgram::NumLeft(const std::string& task_id) const {
   const WantedTasks* list = ListWith(task_id);
+  if (list == &evolution_.wanted()) return evolution_.NumLeft();
   return list == nullptr ? 0 : list->size();
 }
 

@@ -12,6 +12,7 @@ class TraceProgram final : public JobProgram {
  public:
   std::vector<Task> Wanted() const override { return {}; }
   int64_t WantedRevision() const override { return 0; }
+  int NumLeft(const std::string&) const override { return 0; }
   absl::Status Tell(const std::string&, const TaskOutcome&) override { return absl::OkStatus(); }
   absl::Status Check(const std::string&, const TaskOutcome&) const override { return absl::OkStatus(); }
   absl::Status TellFailed(const std::string&, const std::string&) override { return absl::OkStatus(); }

@@ -194,7 +194,7 @@ TEST_CASE("JobProgram: the parent's task of the last stage is wanted from the ge
     CHECK(first->stream.end == 16384);
     CHECK(program->Progress().stage == 0);
     CHECK(program->Progress().tasks_total == 8);  // the offspring's
-    CHECK(program->NumLeft(wanted.back().task_id) == 8);  // the eighth outcome ends the stage, with or without the parent's
+    CHECK(program->NumLeft(wanted[1].task_id) == 8);  // the eighth outcome ends the stage, with or without the parent's
     if (all_infeasible) {
       for (const CandidateView& candidate : program->Candidates()) {
         if (candidate.mask_digest != parent) evaluator.options().infeasible.insert(candidate.mask_digest);

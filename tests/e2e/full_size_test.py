@@ -7,6 +7,7 @@ python3 full_size_test.py BUILD_FOLDER [evaluation tokens.npy]
 import sys
 
 from harness import *
+from in_transformers import evaluation_windows, transformers_perplexity
 
 programs = Programs(sys.argv[1])
 EVALUATION = sys.argv[2] if len(sys.argv) > 2 else SAMPLES
@@ -23,11 +24,6 @@ def finish(process):
     check(process.returncode == 0, f"exit code {process.returncode}: {err[-2000:]}")
 
 
-def by_generation(result):
-    """What the same search has: every generation's parent and its fitness, then the end."""
-    return masks(result), result["one_shot_fitness"], result["fitness"]
-
-
 def summary(result):
     return (f"{result['parameters']} parameters, one-shot {result['one_shot_fitness']:.4f}, uniform {result['uniform']['one_shot_fitness']:.4f}, "
             f"perplexity {result['perplexity']:.5f}, {result['seconds']:.0f} s")
@@ -41,7 +37,11 @@ def test_one_worker_finds_the_reference():
         check(result["parameters"] <= 2362560, "over the target")
         check(len(result["history"]) == 8, "eight generations")
         check(result["one_shot_fitness"] <= 0.85 * result["uniform"]["one_shot_fitness"], "not far enough below uniform")
-        test_one_worker_finds_the_reference.found = by_generation(result)
+        theirs, parameters = transformers_perplexity(folder / "one" / "model", evaluation_windows(EVALUATION, result["sequence_length"], 128))
+        print(f"  transformers: {parameters} parameters, perplexity {theirs:.5f}", flush=True)
+        check(abs(theirs / result["perplexity"] - 1) < 1e-3, f"transformers: {theirs}, result.json: {result['perplexity']}")
+        check(parameters == result["parameters"], f"transformers counts {parameters}")
+        test_one_worker_finds_the_reference.found = masks(result)
 
 
 def test_three_workers_find_the_same():
@@ -49,7 +49,7 @@ def test_three_workers_find_the_same():
         finish(programs.start(*arguments(folder, "three", 3)))
         result = read_json(folder / "three" / "result.json")
         print("  three workers:", summary(result), flush=True)
-        check(by_generation(result) == test_one_worker_finds_the_reference.found, "three workers found something else")
+        check(masks(result) == test_one_worker_finds_the_reference.found, "three workers found something else")
 
 
 def test_kills_change_nothing():
@@ -69,7 +69,7 @@ def test_kills_change_nothing():
         result = read_json(folder / "killed" / "result.json")
         print("  killed on the way:", killed, summary(result), flush=True)
         check(min(killed.values()) >= 2, f"too few kills: {killed}")
-        check(by_generation(result) == test_one_worker_finds_the_reference.found, "the kills changed the search")
+        check(masks(result) == test_one_worker_finds_the_reference.found, "the kills changed the search")
         check(not servers_with(str(folder)), "a process is left")
 
 

@@ -4,12 +4,10 @@ python3 real_test.py BUILD_FOLDER
 """
 
 import json
-import math
 import sys
 
-import numpy
-
 from harness import *
+from in_transformers import evaluation_windows, transformers_perplexity
 
 programs = Programs(sys.argv[1])
 
@@ -21,23 +19,7 @@ def arguments(folder, name, *more):
             "--output", folder / name, *more]
 
 
-def transformers_perplexity(folder, windows):
-    import torch
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    torch.set_num_threads(1)
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, dtype=torch.float32).eval()
-    with torch.no_grad():
-        logits = model(windows).logits
-    losses = torch.nn.functional.cross_entropy(logits[:, :-1].reshape(-1, logits.shape[-1]), windows[:, 1:].reshape(-1))
-    return math.exp(losses.item()), sum(p.numel() for p in model.parameters())
-
-
 def test_a_run_from_end_to_end_is_what_it_says():
-    import torch
-
     with Folder() as folder:
         code, out, err = programs.run(*arguments(folder, "out", "--workers", "1", "--format", "json"))
         check(code == 0, f"exit code {code}: {err}")
@@ -53,11 +35,7 @@ def test_a_run_from_end_to_end_is_what_it_says():
                 check(result[name][key] > 0, f"{name}.{key}")
             check(result[name]["parameters"] <= 2362560, name)
         check(result["one_shot_fitness"] < result["uniform"]["one_shot_fitness"], "worse than uniform")
-        # The same windows in transformers: floor(i * n / wanted), as common/domain/evaluation_windows.h has it.
-        tokens = numpy.load(SAMPLES).astype(numpy.int64).reshape(-1)
-        total = len(tokens) // 128
-        rows = [tokens[at * 128:at * 128 + 128] for at in (i * total // 16 for i in range(16))]
-        theirs, parameters = transformers_perplexity(folder / "out" / "model", torch.tensor(numpy.stack(rows)))
+        theirs, parameters = transformers_perplexity(folder / "out" / "model", evaluation_windows(SAMPLES, 128, 16))
         check(abs(theirs / result["perplexity"] - 1) < 1e-3, f"transformers: {theirs}, result.json: {result['perplexity']}")
         check(parameters == result["parameters"], f"transformers counts {parameters}")
         code, out, err = programs.run("evaluate", folder / "out" / "model", "--tokens", SAMPLES, "--evaluate-tokens", "2048",

@@ -4,9 +4,11 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "bench/bank_check.h"
+#include "bench/compare.h"
 #include "bench/options.h"
 
 namespace {
@@ -58,11 +60,23 @@ void AddGenerationFlags(CLI::App& app, Options& options) {
   app.add_option("--tokens-per-step", options.tokens_per_step)->delimiter(',');
 }
 
+int PrintComparison(const std::string& first, const std::string& second) {
+  const absl::StatusOr<std::string> table = espalier::bench::CompareResults(first, second);
+  if (table.ok()) {
+    std::fputs(table->c_str(), stdout);
+    return 0;
+  }
+  std::fprintf(stderr, "espalier-bench: %s\n", table.status().ToString().c_str());
+  return 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("What Espalier's parts cost on this machine");
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
+  std::vector<std::string> compared;
+  app.add_option("--compare", compared, "Instead: two files that --json wrote, side by side")->expected(2);
   Options options;
   bool check_bank = false;
   std::map<std::string, std::function<absl::Status(const Options&)>> run = {
@@ -86,6 +100,11 @@ int main(int argc, char** argv) {
   for (CLI::App* command : {bank, generation}) AddEngineFlags(*command, options);
   for (CLI::App* command : {check, train, assemble, score, bank, generation}) AddCommonFlags(*command, options);
   CLI11_PARSE(app, argc, argv);
+  if (!compared.empty()) return PrintComparison(compared[0], compared[1]);
+  if (app.get_subcommands().empty()) {
+    std::fprintf(stderr, "%s", app.help().c_str());
+    return 2;
+  }
   const absl::Status status = run.at(app.get_subcommands().front()->get_name())(options);
   if (status.ok()) return 0;
   std::fprintf(stderr, "espalier-bench: %s\n", status.ToString().c_str());

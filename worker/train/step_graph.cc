@@ -12,6 +12,8 @@
 #ifdef ESPALIER_HAS_CUDA
 #include <ATen/cuda/CUDAGraph.h>
 #include <ATen/cuda/MemPool.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <cuda_runtime_api.h>
 #endif
 
 namespace espalier {
@@ -24,6 +26,8 @@ bool StepGraph::HasCaptured() { return has_captured; }
 
 #ifdef ESPALIER_HAS_CUDA
 namespace {
+
+constexpr size_t kRoomShare = 8;  // this part of the device is to be free before a capture
 
 // Memory pools of graphs that are gone, for the next capture on their stream: a new pool would ask the driver for all its
 // memory, which takes longer than the capture. A pool belongs to one graph at a time.
@@ -61,6 +65,15 @@ class CapturePools {
   std::map<c10::Stream, std::vector<std::unique_ptr<at::cuda::MemPool>>, Before> idle_;
 };
 
+// While anybody captures, the allocator gives nothing back to the driver: on a device that is full of what it keeps for reuse, a
+// capture would be refused, and the candidate trained without a graph. To be called when nobody captures.
+void MakeRoomForCapture() {
+  size_t free = 0, total = 0;
+  if (cudaMemGetInfo(&free, &total) != cudaSuccess || free >= total / kRoomShare) return;
+  CapturePools::Get().Clear();
+  c10::cuda::CUDACachingAllocator::emptyCache();
+}
+
 class CudaStepGraph final : public StepGraph {
  public:
   CudaStepGraph() : stream_(c10::cuda::getCurrentCUDAStream()), pool_(CapturePools::Get().Take(stream_)) {}
@@ -76,9 +89,10 @@ class CudaStepGraph final : public StepGraph {
     // The device's default generator takes part in every capture, so captures of several trainers follow one another.
     static std::mutex one_capture;
     const std::lock_guard lock(one_capture);
-    if (generator.defined()) graph_.register_generator_state(generator);
     bool capturing = false;
     try {
+      MakeRoomForCapture();
+      if (generator.defined()) graph_.register_generator_state(generator);
       // Thread-local: what other threads allocate meanwhile for their own candidates does not break this capture.
       graph_.capture_begin(pool_->id(), cudaStreamCaptureModeThreadLocal);
       capturing = true;

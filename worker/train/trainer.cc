@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
+#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -330,10 +332,18 @@ class FlatTrainer final : public Trainer {
       const SteadyTime start = Now();
       if (parameters_.num_parameters >= kLargeModelParameters) EmptyDeviceCache(device_);
       // A refusal is kept in the step; the run goes on without a graph.
-      static_step_->Capture(work, optimizer_.generator()).IgnoreError();
+      if (const absl::Status refused = static_step_->Capture(work, optimizer_.generator()); !refused.ok()) SayOnce(refused);
       run.result.capture_seconds += SecondsSince(start);
     }
     static_step_->Run(work);
+  }
+
+  // Training goes on, but several times slower: somebody should know.
+  static void SayOnce(const absl::Status& refused) {
+    static std::once_flag once;
+    std::call_once(once, [&] {
+      std::fprintf(stderr, "espalier: a training step is not captured as a CUDA graph, training is slower: %s\n", refused.ToString().c_str());
+    });
   }
 
   void PrepareStatic(const StepLayout& layout, const TrainData& data) {

@@ -342,7 +342,8 @@ class FlatTrainer final : public Trainer {
   static void SayOnce(const absl::Status& refused) {
     static std::once_flag once;
     std::call_once(once, [&] {
-      std::fprintf(stderr, "espalier: a training step is not captured as a CUDA graph, training is slower: %s\n", refused.ToString().c_str());
+      std::fprintf(stderr, "espalier: a training step is not captured as a CUDA graph, training is slower: %s\n",
+                   refused.ToString().c_str());
     });
   }
 

@@ -5,28 +5,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/domain/job_presets.h"
+#include "tests/unit/search/small_inputs.h"
 
 namespace espalier::simulation {
 namespace {
-
-JobInputs SmallInputs(int num_layers) {
-  JobInputs inputs;
-  ModelConfig& dense = inputs.dense;
-  dense.hidden_size = 32;
-  dense.num_layers = num_layers;
-  dense.num_heads = 4;
-  dense.num_kv_heads = 2;
-  dense.head_size = 8;
-  dense.ffn_width = 128;
-  dense.vocabulary_size = 64;
-  dense.max_positions = 1024;
-  dense.tied_embeddings = true;
-  dense.layers.assign(dense.num_layers, DenseLayer(dense));
-  inputs.model_digest = Sha256Hex("model");
-  inputs.tokens_digest = Sha256Hex("tokens");
-  inputs.num_tokens = int64_t{1024} * 4096;
-  return inputs;
-}
 
 JobSpec SmallSpec(int generations) {
   JobSpec spec = PresetSpec(Preset::kBalanced, DeviceKind::kCpu);
@@ -102,7 +84,7 @@ Undisturbed Run(const CatalogJob& job) {
 CatalogJob Make(int index) {
   CatalogJob job;
   job.name = std::vector<std::string>{"continue", "restart", "phases", "patience", "infeasible", "poison"}[index];
-  job.inputs = SmallInputs(index == 3 ? 2 : 3);
+  job.inputs = testing::SmallInputs(index == 3 ? 2 : 3);
   const absl::StatusOr<JobPreview> preview = ResolveJob(SpecOf(index), job.inputs);
   ESPALIER_CHECK(preview.ok());
   job.spec = preview->resolved;

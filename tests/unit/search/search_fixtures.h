@@ -10,28 +10,9 @@
 #include "coordinator/search/job_program.h"
 #include "tests/support/catch.h"
 #include "tests/unit/search/fake_evaluator.h"
+#include "tests/unit/search/small_inputs.h"
 
 namespace espalier::testing {
-
-// 3 layers of 4 heads in 2 groups, FFN 128: 6 units of 5 levels with HEAD, 15,625 masks.
-inline JobInputs SmallInputs() {
-  JobInputs inputs;
-  ModelConfig& dense = inputs.dense;
-  dense.hidden_size = 32;
-  dense.num_layers = 3;
-  dense.num_heads = 4;
-  dense.num_kv_heads = 2;
-  dense.head_size = 8;
-  dense.ffn_width = 128;
-  dense.vocabulary_size = 64;
-  dense.max_positions = 1024;
-  dense.tied_embeddings = true;
-  dense.layers.assign(dense.num_layers, DenseLayer(dense));
-  inputs.model_digest = Sha256Hex("model");
-  inputs.tokens_digest = Sha256Hex("tokens");
-  inputs.num_tokens = int64_t{1024} * 4096;
-  return inputs;
-}
 
 inline Phase SmallPhase(int generations) {
   Phase phase;

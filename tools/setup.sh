@@ -2,7 +2,7 @@
 # Installs what the build and the tests need and is not there yet: Debian packages (tools/packages.txt) and a Python
 # environment in .deps/python with LibTorch (tools/requirements.lock, pinned with hashes). Needs the network only when
 # something is missing. --full: also what only `make test-full` needs (tools/packages-full.txt, requirements.txt of
-# tests/deploy and tests/contract).
+# tests/deploy, tests/contract and tests/e2e).
 # ESPALIER_PYTHON=/path/to/python3 uses that interpreter's torch 2.11 instead of installing one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -90,9 +90,12 @@ install_python() {
 install_packages
 install_python
 if [ "${1:-}" = --full ]; then
-  for pair in deploy:tests/deploy s3:tests/contract; do
-    environment=.deps/${pair%%:*}
+  for pair in deploy:tests/deploy s3:tests/contract grpc:tests/e2e; do
+    environment=.deps/${pair%%:*} wanted=${pair#*:}/requirements.txt
+    if cmp -s "$environment/installed" "$wanted"; then continue; fi
+    echo "setup: installing $wanted into $environment"
     [ -x "$environment/bin/pip" ] || /usr/bin/python3 -m venv "$environment"
-    "$environment/bin/pip" install -q --disable-pip-version-check --no-cache-dir --require-hashes -r "${pair#*:}/requirements.txt"
+    "$environment/bin/pip" install -q --disable-pip-version-check --no-cache-dir --require-hashes -r "$wanted"
+    cp "$wanted" "$environment/installed"
   done
 fi

@@ -54,7 +54,7 @@ def test_a_job_over_a_bucket_finds_the_same_masks(bucket):
 
 if __name__ == "__main__":
     if not PYTHON.exists():
-        print("skipped: there is no moto (tools/setup.sh --full installs it into .deps/s3)")
+        print("SKIPPED: no moto; tools/setup.sh --full installs it (tests/contract/requirements.txt)")
         sys.exit(77)
     with Folder() as folder:
         ready = folder / "ready"

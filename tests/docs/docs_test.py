@@ -6,7 +6,7 @@ A fenced block of commands (sh, python) in these pages carries its mark on the l
     <!-- test: run -->         run here in every make test, one after the other in one shell and folder
     <!-- test: full -->        the same, in make test-full only, because it takes longer
     <!-- test: llama -->       needs llama-cpp-python: run in make test-full where tools/setup_interop.sh put it
-    <!-- test: grpcio -->      needs grpcio and grpcio-tools: as above
+    <!-- test: grpcio -->      needs grpcio and grpcio-tools: as above, where tools/setup.sh --full put them
     <!-- test: make -->        targets that the Makefile has; what they do is tested by itself
     <!-- test: elsewhere -->   needs what is not here (a GPU, a cluster, a server): its flags are compared with --help
     <!-- test: NAME -->        security.md: its own test runs them
@@ -219,7 +219,7 @@ def write_corpus(path, documents=320):
 
 def with_packages(names):
     """A Python that has them, or ""."""
-    for candidate in (ROOT / ".deps/interop/bin/python", pathlib.Path(sys.executable)):
+    for candidate in (ROOT / ".deps/interop/bin/python", ROOT / ".deps/grpc/bin/python", pathlib.Path(sys.executable)):
         if candidate.exists() and subprocess.run([candidate, "-c", f"import {', '.join(names)}"], capture_output=True, check=False).returncode == 0:
             return str(candidate)
     return ""
@@ -227,10 +227,10 @@ def with_packages(names):
 
 def run_page(page, build, is_full):
     marks, python = (set(FULL) if is_full else set(RUN)), {"run": "python3", "full": "python3"}
-    for mark, names in (("llama", ["llama_cpp"]), ("grpcio", ["grpc", "grpc_tools"])):
+    for mark, names, setup in (("llama", ["llama_cpp"], "tools/setup_interop.sh"), ("grpcio", ["grpc", "grpc_tools"], "tools/setup.sh --full")):
         python[mark] = with_packages(names) if is_full else ""
         if is_full and not python[mark] and any(block.mark == mark for block in blocks_of(page)[0]):
-            print(f"      {page}: blocks marked {mark} are skipped: no Python here has {names[0]} (tools/setup_interop.sh)")
+            print(f"      {page}: blocks marked {mark} are skipped: no Python here has {names[0]} ({setup})")
         if not python[mark]:
             marks.discard(mark)
     script, used = script_of(page, marks, python)

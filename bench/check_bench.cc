@@ -155,6 +155,8 @@ absl::Status CheckTraining(const ModelConfig& shape, const TrainData& data, Repo
   ESPALIER_RETURN_IF_ERROR(compare("fused, eager", fused));
   ESPALIER_ASSIGN_OR_RETURN(const LossPair graph, TrainOnce(shape, data, true, true));
   ESPALIER_RETURN_IF_ERROR(compare("fused, graph", graph));
+  ESPALIER_ASSIGN_OR_RETURN(const LossPair again, TrainOnce(shape, data, true, true));
+  ESPALIER_RETURN_IF_ERROR(compare("fused, graph in the memory of one that is gone", again));
   std::vector<absl::StatusOr<LossPair>> together(4, absl::UnknownError("not run"));
   {
     std::vector<std::jthread> threads;

@@ -10,11 +10,13 @@
 #include "bench/bench_model.h"
 #include "bench/job_loop.h"
 #include "bench/options.h"
+#include "bench/progress.h"
 #include "bench/report.h"
 #include "bench/trace.h"
 #include "common/base/status_macros.h"
 #include "common/domain/job_presets.h"
 #include "worker/model/device_runtime.h"
+#include "worker/train/step_graph.h"
 
 namespace espalier::bench {
 namespace {
@@ -117,7 +119,7 @@ double Median(std::vector<double> values) {
 struct GenerationSums {
   std::vector<double> seconds;
   double assemble = 0, train = 0, score = 0, busy = 0;
-  int64_t trained_tokens = 0, replayed_tokens = 0, peak_bytes = 0;
+  int64_t trained_tokens = 0, replayed_tokens = 0, peak_bytes = 0, refused_graphs = 0;
   int64_t evaluations = 0;
   PlacedBytes retained;
 };
@@ -125,13 +127,16 @@ struct GenerationSums {
 absl::StatusOr<GenerationSums> MeasureGenerations(const Options& options, JobLoop& loop) {
   const auto generations = [](const JobProgram& program) { return static_cast<int>(program.Generations().size()); };
   ESPALIER_RETURN_IF_ERROR(loop.RunUntil([&](const JobProgram& program) { return generations(program) >= 1; }));
+  SayDone(absl::StrCat("generation 1 of ", options.generations + 1, ", which is not counted"));
   const size_t first_record = loop.records().size();
   GenerationSums sums;
+  const int64_t refused_before = StepGraph::NumRefused();
   const Trace trace(options.trace);
   for (int done = 2; done <= options.generations + 1; ++done) {
     const double start = loop.Seconds();
     ESPALIER_RETURN_IF_ERROR(loop.RunUntil([&](const JobProgram& program) { return generations(program) >= done; }));
     sums.seconds.push_back(loop.Seconds() - start);
+    SayDone(absl::StrCat("generation ", done, " of ", options.generations + 1));
   }
   for (size_t i = first_record; i < loop.records().size(); ++i) {
     const TaskRecord& record = loop.records()[i];
@@ -146,6 +151,7 @@ absl::StatusOr<GenerationSums> MeasureGenerations(const Options& options, JobLoo
     sums.peak_bytes = std::max(sums.peak_bytes, measurement->peak_bytes);
     ++sums.evaluations;
   }
+  sums.refused_graphs = StepGraph::NumRefused() - refused_before;
   sums.retained = loop.most_retained();
   return sums;
 }
@@ -168,6 +174,7 @@ Row RowOf(const std::string& mode, int tokens_per_step, int slots, const Generat
   row.Count("train_tokens", sums.trained_tokens / static_cast<int64_t>(sums.seconds.size()));
   row.Count("replayed", sums.replayed_tokens / static_cast<int64_t>(sums.seconds.size()));
   row.Number("train_tokens_per_s", static_cast<double>(sums.trained_tokens) / wall, 0);
+  row.Count("refused_graphs", sums.refused_graphs);  // of all generations: candidates that trained without one
   row.Number("peak_gib", static_cast<double>(sums.peak_bytes) / kGiB, 2);
   // The most that survivors' states took at once, by place.
   row.Number("states_device_gib", static_cast<double>(sums.retained.device) / kGiB, 2);
@@ -194,6 +201,7 @@ absl::Status BenchGeneration(const Options& options) {
       spec.continue_state = options.continue_state == "full" ? ContinueState::kFull : ContinueState::kWeightsBFloat16;
       ESPALIER_ASSIGN_OR_RETURN(const auto loop, JobLoop::Create(spec, bench.files.inputs, bench.engine.get(), &known));
       if (!BankIsBuilt(loop->program())) ESPALIER_RETURN_IF_ERROR(loop->RunUntil(BankIsBuilt));
+      SayDone("the level bank is there");
       ESPALIER_ASSIGN_OR_RETURN(const GenerationSums sums, MeasureGenerations(options, *loop));
       report.Add(RowOf(mode, tokens_per_step, bench.engine->num_slots(), sums));
       bench.engine->KeepOnly({});

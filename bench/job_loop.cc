@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "bench/progress.h"
 #include "common/base/files.h"
 #include "common/base/sha256.h"
 #include "common/base/status_macros.h"
@@ -49,13 +50,18 @@ absl::StatusOr<Files> PrepareFiles(const Options& options, const std::string& fo
   files.model = options.model.empty() ? folder + "/model" : options.model;
   files.tokens = options.tokens.empty() ? folder + "/tokens.npy" : options.tokens;
   ESPALIER_RETURN_IF_ERROR(CreateFolders(folder));
-  if (options.model.empty()) ESPALIER_RETURN_IF_ERROR(model_maker(files.model));
+  SayDone("started");
+  if (options.model.empty()) {
+    ESPALIER_RETURN_IF_ERROR(model_maker(files.model));
+    SayDone("a model of random weights is written");
+  }
   ESPALIER_ASSIGN_OR_RETURN(files.inputs.dense, checkpoint::ReadModelConfig(files.model));
   {
     ESPALIER_ASSIGN_OR_RETURN(const auto model, checkpoint::ModelFolder::Open(files.model));
     files.inputs.dense = model->config();
   }
   ESPALIER_ASSIGN_OR_RETURN(files.inputs.model_digest, checkpoint::FolderDigest(files.model));
+  SayDone("the model's files are digested");
   if (options.tokens.empty()) ESPALIER_RETURN_IF_ERROR(token_maker(files.tokens));
   ESPALIER_ASSIGN_OR_RETURN(const auto tokens,
                             checkpoint::TokenFile::Open(files.tokens, files.inputs.dense.vocabulary_size));

@@ -1,5 +1,6 @@
 #include "worker/train/step_graph.h"
 
+#include <atomic>
 #include <exception>
 #include <map>
 #include <memory>
@@ -10,6 +11,7 @@
 #include "worker/model/torch_status.h"
 
 #ifdef ESPALIER_HAS_CUDA
+#include <ATen/core/CachingHostAllocator.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <ATen/cuda/MemPool.h>
 #include <c10/cuda/CUDACachingAllocator.h>
@@ -20,14 +22,41 @@ namespace espalier {
 
 namespace {
 thread_local bool has_captured = false;
+std::atomic<int64_t> num_refused{0};
 }  // namespace
 
 bool StepGraph::HasCaptured() { return has_captured; }
+int64_t StepGraph::NumRefused() { return num_refused; }
 
 #ifdef ESPALIER_HAS_CUDA
 namespace {
 
 constexpr size_t kRoomShare = 8;  // this part of the device is to be free before a capture
+
+// A memory pool that one graph after the other can be captured in. LibTorch keeps pinned host memory under the same id, counts
+// the graphs that use it, and refuses a capture into an id whose last graph is gone: this holds it in between, as a MemPool does
+// for the device's memory.
+class GraphPool {
+ public:
+  GraphPool() : device_(nullptr, /*is_user_created=*/false), host_(*at::getHostAllocator(at::kCUDA)) {
+    host_.begin_allocate_to_pool(id(), [](c10::Stream) { return false; });
+    host_.end_allocate_to_pool(id());
+  }
+  ~GraphPool() {
+    try {
+      host_.release_pool(id());
+    } catch (const std::exception&) {  // a lost device
+    }
+  }
+  GraphPool(const GraphPool&) = delete;
+  GraphPool& operator=(const GraphPool&) = delete;
+
+  at::cuda::MempoolId_t id() { return device_.id(); }
+
+ private:
+  at::cuda::MemPool device_;
+  at::HostAllocator& host_;
+};
 
 // Memory pools of graphs that are gone, for the next capture on their stream: a new pool would ask the driver for all its
 // memory, which takes longer than the capture. A pool belongs to one graph at a time.
@@ -37,15 +66,15 @@ class CapturePools {
     static CapturePools* pools = new CapturePools;  // outlives every graph
     return *pools;
   }
-  std::unique_ptr<at::cuda::MemPool> Take(c10::cuda::CUDAStream stream) {
+  std::unique_ptr<GraphPool> Take(c10::cuda::CUDAStream stream) {
     const std::lock_guard lock(mutex_);
     auto& of_stream = idle_[stream.unwrap()];
-    if (of_stream.empty()) return std::make_unique<at::cuda::MemPool>(nullptr, /*is_user_created=*/false);
-    std::unique_ptr<at::cuda::MemPool> pool = std::move(of_stream.back());
+    if (of_stream.empty()) return std::make_unique<GraphPool>();
+    std::unique_ptr<GraphPool> pool = std::move(of_stream.back());
     of_stream.pop_back();
     return pool;
   }
-  void Return(c10::cuda::CUDAStream stream, std::unique_ptr<at::cuda::MemPool> pool) {
+  void Return(c10::cuda::CUDAStream stream, std::unique_ptr<GraphPool> pool) {
     const std::lock_guard lock(mutex_);
     idle_[stream.unwrap()].push_back(std::move(pool));
   }
@@ -62,15 +91,17 @@ class CapturePools {
     }
   };
   std::mutex mutex_;
-  std::map<c10::Stream, std::vector<std::unique_ptr<at::cuda::MemPool>>, Before> idle_;
+  std::map<c10::Stream, std::vector<std::unique_ptr<GraphPool>>, Before> idle_;
 };
 
 // While anybody captures, the allocator gives nothing back to the driver: on a device that is full of what it keeps for reuse, a
 // capture would be refused, and the candidate trained without a graph. To be called when nobody captures.
-void MakeRoomForCapture() {
+void MakeRoomForCapture(CaptureRoom room) {
   size_t free = 0, total = 0;
-  if (cudaMemGetInfo(&free, &total) != cudaSuccess || free >= total / kRoomShare) return;
-  CapturePools::Get().Clear();
+  if (cudaMemGetInfo(&free, &total) != cudaSuccess) return;
+  const bool is_short = free < total / kRoomShare;
+  if (!is_short && room == CaptureRoom::kWhenShort) return;
+  if (is_short) CapturePools::Get().Clear();
   c10::cuda::CUDACachingAllocator::emptyCache();
 }
 
@@ -85,13 +116,13 @@ class CudaStepGraph final : public StepGraph {
     if (pool_ != nullptr) CapturePools::Get().Return(stream_, std::move(pool_));
   }
 
-  absl::Status Record(const std::function<void()>& step, const at::Generator& generator) {
+  absl::Status Record(const std::function<void()>& step, const at::Generator& generator, CaptureRoom room) {
     // The device's default generator takes part in every capture, so captures of several trainers follow one another.
     static std::mutex one_capture;
     const std::lock_guard lock(one_capture);
     bool capturing = false;
     try {
-      MakeRoomForCapture();
+      MakeRoomForCapture(room);
       if (generator.defined()) graph_.register_generator_state(generator);
       // Thread-local: what other threads allocate meanwhile for their own candidates does not break this capture.
       graph_.capture_begin(pool_->id(), cudaStreamCaptureModeThreadLocal);
@@ -126,16 +157,19 @@ class CudaStepGraph final : public StepGraph {
   }
 
   const c10::cuda::CUDAStream stream_;
-  std::unique_ptr<at::cuda::MemPool> pool_;
+  std::unique_ptr<GraphPool> pool_;
   at::cuda::CUDAGraph graph_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<StepGraph>> StepGraph::Capture(const std::function<void()>& step,
-                                                              const at::Generator& generator) {
+                                                              const at::Generator& generator, CaptureRoom room) {
   auto graph = std::make_unique<CudaStepGraph>();
-  if (absl::Status status = graph->Record(step, generator); !status.ok()) return status;
+  if (absl::Status status = graph->Record(step, generator, room); !status.ok()) {
+    ++num_refused;
+    return status;
+  }
   return graph;
 }
 
@@ -145,7 +179,8 @@ void StepGraph::FreeIdleMemory() { CapturePools::Get().Clear(); }
 
 void StepGraph::FreeIdleMemory() {}
 
-absl::StatusOr<std::unique_ptr<StepGraph>> StepGraph::Capture(const std::function<void()>&, const at::Generator&) {
+absl::StatusOr<std::unique_ptr<StepGraph>> StepGraph::Capture(const std::function<void()>&, const at::Generator&,
+                                                              CaptureRoom) {
   return absl::FailedPreconditionError("this LibTorch was built without CUDA, so there are no CUDA graphs");
 }
 

@@ -330,9 +330,11 @@ class FlatTrainer final : public Trainer {
     const StaticStep::Work work = [this](const std::vector<StepBatch>& batches) { TakeStep(batches); };
     if (WantsGraph(static_cast<int64_t>(run.steps.size() - first - index))) {
       const SteadyTime start = Now();
-      if (parameters_.num_parameters >= kLargeModelParameters) EmptyDeviceCache(device_);
+      const bool large = parameters_.num_parameters >= kLargeModelParameters;
       // A refusal is kept in the step; the run goes on without a graph.
-      if (const absl::Status refused = static_step_->Capture(work, optimizer_.generator()); !refused.ok()) SayOnce(refused);
+      const absl::Status captured = static_step_->Capture(work, optimizer_.generator(),
+                                                          large ? CaptureRoom::kEverything : CaptureRoom::kWhenShort);
+      if (!captured.ok()) SayOnce(captured);
       run.result.capture_seconds += SecondsSince(start);
     }
     static_step_->Run(work);

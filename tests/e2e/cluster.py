@@ -67,15 +67,15 @@ class Coordinator:
 
 
 class Cluster:
-    """Two coordinators on a database of their own, and workers."""
+    """Two coordinators on a database of their own (`store`: on this one, which is there), and workers."""
 
-    def __init__(self, programs: Programs, folder: pathlib.Path, postgres: Postgres, name: str, workers: int = 4, more=()):
+    def __init__(self, programs: Programs, folder: pathlib.Path, postgres: Postgres, name: str, workers: int = 4, more=(), store: str = ""):
         self.programs = programs
         self.postgres = postgres
         self.database = name
         self.folder = folder / name
-        self.folder.mkdir()
-        self.store = postgres.new_database(name)
+        self.folder.mkdir(exist_ok=True)
+        self.store = store or postgres.new_database(name)
         self.more = more
         self.a = Coordinator(programs, self.folder, "a", self.store, *more)
         wait_until(self.a.leads, 60, "the first coordinator leads")

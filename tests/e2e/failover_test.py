@@ -3,6 +3,8 @@
 python3 failover_test.py BUILD_FOLDER [long]
 """
 
+import shutil
+import subprocess
 import sys
 
 from cluster import *
@@ -117,12 +119,44 @@ def test_at_any_time(folder, postgres):
         (kill if turn % 2 == 0 else stop)(folder, postgres, f"turn{turn}", seeded.randrange(1, 60))
 
 
+def test_a_dump_brought_back_continues_to_the_same_masks(folder, postgres):
+    """As docs/operations.md says: the database while the coordinators run, then the artifacts."""
+    masks_found, _ = undisturbed(folder, postgres)
+    there = ["-h", str(postgres.socket), "-U", "espalier"]
+    cluster = Cluster(programs, folder, postgres, "dumped")
+    try:
+        cluster.submit()
+        wait_until(lambda: cluster.committed() >= 25, 120, "25 outcomes are committed")
+        for worker in cluster.workers:  # what the dump holds must not depend on how long it takes
+            worker.send_signal(signal.SIGSTOP)
+        with open(folder / "dump", "wb") as dump:
+            subprocess.run(["pg_dump", *there, "--format=custom", "dumped"], stdout=dump, check=True)
+        shutil.copytree(cluster.folder / "artifacts", folder / "restored" / "artifacts")
+        dumped = cluster.committed()
+        for worker in cluster.workers:
+            worker.send_signal(signal.SIGCONT)
+        wait_until(lambda: cluster.committed() >= dumped + 10, 120, "ten more, which the dump does not have")
+    finally:
+        cluster.end()
+    store = postgres.new_database("restored")
+    subprocess.run(["pg_restore", *there, "--dbname=restored", str(folder / "dump")], check=True)
+    postgres.ask("restored", "UPDATE meta SET number = number + 1000000 WHERE name = 'epoch'")
+    cluster = Cluster(programs, folder, postgres, "restored", store=store)
+    try:
+        _, err = (watch := cluster.watch()).communicate(timeout=200)
+        check(watch.returncode == 0, f"watch: {watch.returncode}: {err}")
+        check(cluster.masks() == masks_found, "masks differ after the dump was brought back")
+        print(f"      {dumped} outcomes came back with the dump, those after it were found again: same masks", flush=True)
+    finally:
+        cluster.end()
+
+
 if __name__ == "__main__":
     with Folder() as path:
         server = Postgres(path)
         tests = [test_a_killed_leader_is_followed_without_loss, test_a_stopped_leader_is_followed_and_writes_nothing_when_it_wakes]
         if is_long:
-            tests = [test_at_any_time]
+            tests = [test_at_any_time, test_a_dump_brought_back_continues_to_the_same_masks]
         try:
             main(tests, path, server)
         finally:

@@ -23,6 +23,7 @@ class Site:
 
     def __init__(self, cluster, programs, folder, fleet):
         self.cluster, self.programs, self.folder, self.fleet = cluster, programs, folder, fleet
+        self.outside = Programs(str(programs.bin.parent))
         self.programs.environment.update(cluster.environment)
 
     def up(self, *flags):
@@ -53,8 +54,9 @@ class Site:
         return collections.Counter(task for log in logs for task in BEGUN.findall(log))
 
     def ask(self, command, *arguments):
+        """As a client outside of the cluster: it knows an address and a token, and nothing of Slurm."""
         address = (self.fleet / "address").read_text().strip()
-        return self.programs.run(command, *arguments, "--coordinator", address, "--token-file", self.fleet / "state" / "token")
+        return self.outside.run(command, *arguments, "--coordinator", address, "--token-file", self.fleet / "state" / "token")
 
     def start_again(self, job):
         """Slurm holds what it requeues for two minutes; nobody here waits so long."""
@@ -126,16 +128,18 @@ def test_preempted_cancelled_and_limited_workers_end_with_the_same_masks(build):
             wait_until(lambda: len(site.running()) == WORKERS, 60, "all workers run")
             code, out, err = site.ask("submit", *SPEC, "--job-id", "j")
             check(code == 0, err)
+            print(f"      submitted from outside the cluster: {out.split()[0]} at {(fleet / 'address').read_text().strip()}", flush=True)
             wait_until(lambda: len(site.begun()) > 3, 120, "tasks are begun")
             preempted = preempt(site)
             limited = reach_the_time_limit(site, preempted)
             cancel(site, {preempted, limited})
-            code, out, err = site.programs.run("watch", "j", "--coordinator", (fleet / "address").read_text().strip(), "--token-file",
+            code, out, err = site.outside.run("watch", "j", "--coordinator", (fleet / "address").read_text().strip(), "--token-file",
                                                fleet / "state" / "token", timeout=600)
             check(code == 0, f"watch: {code}: {out[-500:]} {err}")
             code, _, err = site.ask("export", "j", "--output", folder / "out")
             check(code == 0, err)
             check(masks(read_json(folder / "out" / "result.json")) == expected, "the masks differ from those of an undisturbed run")
+            print("      the job succeeded with the masks of an undisturbed run", flush=True)
             begun = site.begun()
             print(f"      {len(begun)} tasks, {sum(begun.values()) - len(begun)} begun again (an undisturbed run has {num_tasks})", flush=True)
             told = sum(path.read_text(errors="replace").count("handing back") for path in (fleet / "logs").glob("worker-*.log"))

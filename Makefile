@@ -7,7 +7,8 @@ JOBS ?= $(shell nproc)
 
 help:
 	@echo "make demo       build, then prune the bundled model on this machine and show the result"
-	@echo "make test       build, then run all tests (make test-full: the slow ones too)"
+	@echo "make test       build, then run the tests"
+	@echo "make test-full  all of them, the slow ones too, with a table at the end (tools/setup.sh --full installs what they need)"
 	@echo "make soak       simulate the service under faults for SECONDS=600, with new seeds every time"
 	@echo "make interop    try the exports in transformers, PEFT, lm-evaluation-harness and llama.cpp (installs them)"
 	@echo "make bundle     build/espalier-bundle.tar.xz: the programs for machines that have torch 2.11 and no packages"
@@ -31,8 +32,9 @@ demo: configure
 test: build
 	@tools/run_tests.sh $(BUILD) -LE 'full|gpu|interop' -j $(JOBS)
 
+# Everything, to the end whatever fails, with one table at the end. What is not installed is skipped and said (tools/setup.sh --full).
 test-full: build
-	@tools/run_tests.sh $(BUILD) -LE 'gpu' -j $(JOBS)
+	@tools/test_full.py $(BUILD) $(JOBS)
 
 interop: configure
 	@tools/setup_interop.sh

@@ -46,12 +46,12 @@ class Deployment:
         return dict(self.programs.environment, ESPALIER_COORDINATOR=f"127.0.0.1:{self.port}", ESPALIER_TLS_CA=str(self.folder / "ca.pem"),
                     ESPALIER_TOKEN_FILE=str(self.folder / role), OMP_NUM_THREADS="1")
 
-    def start_coordinator(self):
+    def start_coordinator(self, lease_seconds=3):
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
         command = [self.programs.bin / "espalier-coordinator", "--state", self.state, "--artifacts", self.artifacts, "--listen",
                    f"127.0.0.1:{self.port}", "--http", f"127.0.0.1:{self.http}", "--tls-cert", self.folder / "server.pem", "--tls-key",
-                   self.folder / "server.key", "--tokens", self.folder / "tokens", "--lease-seconds", "3", "--disk-reserve", "4MiB",
+                   self.folder / "server.key", "--tokens", self.folder / "tokens", "--lease-seconds", lease_seconds, "--disk-reserve", "4MiB",
                    "--ready-file", ready]
         with open(self.folder / "coordinator.log", "a") as log:
             self.coordinator = subprocess.Popen([str(word) for word in command], stdout=log, stderr=log)

@@ -49,7 +49,7 @@ def slow_database(prometheus, programs, postgres, leader, base, expect):
         done = subprocess.run([str(programs.bin / "espalier"), "submit", "--model", str(harness.TINY), "--tokens", str(harness.SAMPLES), "--target", "60%",
                                "--head-granularity", "head", "--generations", "20", "--job-id", "slow"], env=environment, capture_output=True, text=True)
         harness.check(done.returncode == 0, done.stderr)
-        script = ("for i in $(seq 20); do psql -X -q -h \"$1\" -U espalier boards -c "
+        script = ("while :; do psql -X -q -h \"$1\" -U espalier boards -c "
                   "'BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(1); COMMIT'; sleep 0.2; done")
         locker = subprocess.Popen(["sh", "-c", script, "sh", str(postgres.socket)], stdout=subprocess.DEVNULL, start_new_session=True)
         expect(prometheus, "the database makes writes wait", "EspalierStoreSlow")

@@ -9,6 +9,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
+from cluster import Postgres
 from fleet import *
 from slurm_cluster import SlurmCluster, missing_programs
 
@@ -53,10 +54,32 @@ class Site:
         logs = [path.read_text(errors="replace") for path in (self.fleet / "logs").glob("worker-*.log")]
         return collections.Counter(task for log in logs for task in BEGUN.findall(log))
 
-    def ask(self, command, *arguments):
+    def address(self):
+        return (self.fleet / "address").read_text().strip()
+
+    def ask(self, command, *arguments, timeout=300):
         """As a client outside of the cluster: it knows an address and a token, and nothing of Slurm."""
-        address = (self.fleet / "address").read_text().strip()
-        return self.outside.run(command, *arguments, "--coordinator", address, "--token-file", self.fleet / "state" / "token")
+        return self.outside.run(command, *arguments, "--coordinator", self.address(), "--token-file", self.fleet / "state" / "token", timeout=timeout)
+
+    def submit(self):
+        code, out, err = self.ask("submit", *SPEC, "--job-id", "j")
+        check(code == 0, err)
+        print(f"      submitted from outside the cluster: {out.split()[0]} at {self.address()}", flush=True)
+        wait_until(lambda: len(self.begun()) > 3, 120, "tasks are begun")
+
+    def finish(self, expected):
+        """Waits for the job's end; its masks are those of a run that nothing happened to."""
+        code, out, err = self.ask("watch", "j", timeout=600)
+        check(code == 0, f"watch: {code}: {out[-500:]} {err}")
+        code, _, err = self.ask("export", "j", "--output", self.folder / "out")
+        check(code == 0, err)
+        check(masks(read_json(self.folder / "out" / "result.json")) == expected, "the masks differ from those of an undisturbed run")
+        print("      the job succeeded with the masks of an undisturbed run", flush=True)
+
+    def down(self):
+        code, _, err = self.programs.run("fleet", "down", "--slurm", "--fleet", self.fleet, "--name", "esp", "--with-coordinator")
+        check(code == 0, err)
+        wait_until(lambda: not self.cluster.run("squeue", "-h", "-n", "esp,esp-coordinator").strip(), 60, "workers and coordinators are gone")
 
     def start_again(self, job):
         """Slurm holds what it requeues for two minutes; nobody here waits so long."""
@@ -75,10 +98,10 @@ def reference(build):
         return fleet.masks(), len(fleet.starts())
 
 
-def write_settings(fleet, programs):
+def write_settings(fleet, programs, more=""):
     (fleet / "logs").mkdir(parents=True)
     (fleet / "settings.sh").write_text(f"programs='{programs.bin}'\nworker_program='{programs.environment['ESPALIER_WORKER']}'\n"
-                                       f"token_file='{fleet}/state/token'\nlisten=127.0.0.1:{free_port()}\nlease_seconds=20\ndrain_seconds=2\n")
+                                       f"token_file='{fleet}/state/token'\nlisten=127.0.0.1:0\nlease_seconds=20\ndrain_seconds=2\n{more}")
 
 
 def preempt(site):
@@ -126,32 +149,58 @@ def test_preempted_cancelled_and_limited_workers_end_with_the_same_masks(build):
             site.up("--with-coordinator")
             wait_until(lambda: (fleet / "address").exists(), 60, "the coordinator's job writes its address")
             wait_until(lambda: len(site.running()) == WORKERS, 60, "all workers run")
-            code, out, err = site.ask("submit", *SPEC, "--job-id", "j")
-            check(code == 0, err)
-            print(f"      submitted from outside the cluster: {out.split()[0]} at {(fleet / 'address').read_text().strip()}", flush=True)
-            wait_until(lambda: len(site.begun()) > 3, 120, "tasks are begun")
+            site.submit()
             preempted = preempt(site)
             limited = reach_the_time_limit(site, preempted)
             cancel(site, {preempted, limited})
-            code, out, err = site.outside.run("watch", "j", "--coordinator", (fleet / "address").read_text().strip(), "--token-file",
-                                               fleet / "state" / "token", timeout=600)
-            check(code == 0, f"watch: {code}: {out[-500:]} {err}")
-            code, _, err = site.ask("export", "j", "--output", folder / "out")
-            check(code == 0, err)
-            check(masks(read_json(folder / "out" / "result.json")) == expected, "the masks differ from those of an undisturbed run")
-            print("      the job succeeded with the masks of an undisturbed run", flush=True)
+            site.finish(expected)
             begun = site.begun()
             print(f"      {len(begun)} tasks, {sum(begun.values()) - len(begun)} begun again (an undisturbed run has {num_tasks})", flush=True)
             told = sum(path.read_text(errors="replace").count("handing back") for path in (fleet / "logs").glob("worker-*.log"))
             check(told == 0, f"{told} workers were told twice, so they did not wait for what they ran")
             check(sum(begun.values()) - len(begun) <= 3, f"more than one task a loss was begun again: {begun.most_common(5)}")
-            code, _, err = site.programs.run("fleet", "down", "--slurm", "--fleet", fleet, "--name", "esp", "--with-coordinator")
-            check(code == 0, err)
-            wait_until(lambda: not site.workers(), 60, "the workers are gone")
+            site.down()
+
+
+def kill_coordinator(job, fleet):
+    """At once, as when its node dies (`scancel` would let it hand over)."""
+    for pid in servers_with(str(fleet)):
+        if f"SLURM_JOB_ID={job}\0".encode() in pathlib.Path(f"/proc/{pid}/environ").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+            return
+    raise AssertionError(f"no coordinator of job {job}")
+
+
+def test_a_standby_follows_a_coordinator_that_is_killed(build):
+    """As docs/operations.md says: two jobs of coordinator.sbatch on one PostgreSQL."""
+    expected, _ = reference(build)
+    programs = Programs(build, fake=True, task_ms=TASK_MS // 4)
+    with Folder() as folder:
+        postgres = Postgres(folder)
+        fleet = folder / "fleet"
+        write_settings(fleet, programs, more=f"coordinator_flags=(--store '{postgres.new_database('slurm')}')\n")
+        try:
+            with SlurmCluster(folder / "slurm", nodes=WORKERS) as cluster:
+                site = Site(cluster, programs, folder, fleet)
+                leader = re.search(r"coordinator +job (\d+)", site.up("--with-coordinator")).group(1)
+                wait_until(lambda: (fleet / "address").exists(), 60, "the coordinator's job writes its address")
+                standby = cluster.run("sbatch", "--parsable", "--job-name=esp-coordinator", f"--output={fleet}/logs/coordinator-%j.log",
+                                      str(fleet / "coordinator.sbatch"), str(fleet)).strip()
+                log = fleet / "logs" / f"coordinator-{standby}.log"
+                wait_until(lambda: log.exists() and "standing by" in log.read_text(), 60, "the second one stands by")
+                site.submit()
+                first, began = site.address(), time.monotonic()
+                kill_coordinator(leader, fleet)
+                wait_until(lambda: site.address() != first, 60, f"the standby leads: {log.read_text()[-1000:]}")
+                print(f"      job {leader} was killed; job {standby} leads at {site.address()} after {time.monotonic() - began:.1f} s", flush=True)
+                site.finish(expected)
+                site.down()
+        finally:
+            postgres.stop()
 
 
 if __name__ == "__main__":
     if missing_programs():
         print(f"SKIPPED: no {', '.join(missing_programs())}; tools/setup.sh --full installs them (tools/packages-full.txt)")
         sys.exit(77)
-    main([test_preempted_cancelled_and_limited_workers_end_with_the_same_masks], sys.argv[1])
+    main([test_preempted_cancelled_and_limited_workers_end_with_the_same_masks, test_a_standby_follows_a_coordinator_that_is_killed], sys.argv[1])

@@ -1,5 +1,8 @@
 #include "worker/engine/bank_cache.h"
 
+#include <algorithm>
+#include <atomic>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -11,6 +14,8 @@
 
 namespace espalier {
 namespace {
+
+constexpr int kMostReaders = 8;  // of artifacts at once: checking and copying them is one core's work each
 
 absl::Status CheckReference(const BankReference& reference, const ModelConfig& dense) {
   if (static_cast<int>(reference.layer_digests.size()) == dense.num_layers) return absl::OkStatus();
@@ -37,6 +42,38 @@ absl::StatusOr<LayerBank> BankCache::Read(const std::string& digest, int layer, 
   return ParseLayerBank(*bytes, digest, dense, ladder, layer, torch::kCPU);
 }
 
+absl::StatusOr<std::vector<LayerBank>> BankCache::ReadAll(const BankReference& reference, const ModelConfig& dense,
+                                                          const Ladder& ladder) {
+  std::vector<absl::StatusOr<LayerBank>> read(dense.num_layers, absl::CancelledError("another layer could not be read"));
+  std::atomic<int> next{0};
+  std::atomic<bool> failed{false};
+  const auto read_on = [&] {
+    for (int layer = next++; layer < dense.num_layers && !failed; layer = next++) {
+      try {
+        read[layer] = Read(reference.layer_digests[layer], layer, dense, ladder);
+      } catch (...) {  // memory, for one: no exception may leave a thread
+        read[layer] = StatusOfCurrentException(device_);
+      }
+      if (!read[layer].ok()) failed = true;
+    }
+  };
+  {
+    const int readers = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, std::min(kMostReaders, dense.num_layers));
+    std::vector<std::jthread> others;
+    for (int i = 1; i < readers; ++i) others.emplace_back(read_on);
+    read_on();
+  }
+  std::vector<LayerBank> layers;
+  for (absl::StatusOr<LayerBank>& layer : read) {
+    if (!layer.ok() && !absl::IsCancelled(layer.status())) return layer.status();
+  }
+  for (absl::StatusOr<LayerBank>& layer : read) {
+    ESPALIER_RETURN_IF_ERROR(layer.status());
+    layers.push_back(*std::move(layer));
+  }
+  return layers;
+}
+
 absl::StatusOr<std::shared_ptr<const ResidentBank>> BankCache::Get(const BankReference& reference,
                                                                    const std::string& model_digest,
                                                                    const ModelConfig& dense, const Ladder& ladder) {
@@ -44,13 +81,9 @@ absl::StatusOr<std::shared_ptr<const ResidentBank>> BankCache::Get(const BankRef
   const std::string key =
       absl::StrCat(model_digest, "/", absl::StrJoin(reference.layer_digests, ","), "/", LadderDigest(ladder));
   return banks_.Get(key, [&]() -> absl::StatusOr<ByteCache<ResidentBank>::Made> {
-    std::vector<LayerBank> layers;
+    ESPALIER_ASSIGN_OR_RETURN(std::vector<LayerBank> layers, ReadAll(reference, dense, ladder));
     int64_t bytes = 0;
-    for (int layer = 0; layer < dense.num_layers; ++layer) {
-      ESPALIER_ASSIGN_OR_RETURN(LayerBank bank, Read(reference.layer_digests[layer], layer, dense, ladder));
-      bytes += bank.Bytes();
-      layers.push_back(std::move(bank));
-    }
+    for (const LayerBank& layer : layers) bytes += layer.Bytes();
     ESPALIER_ASSIGN_OR_RETURN(ResidentBank resident,
                               ResidentBank::Create(dense, std::move(layers), device_, device_bytes_));
     return ByteCache<ResidentBank>::Made{std::make_shared<const ResidentBank>(std::move(resident)), bytes};

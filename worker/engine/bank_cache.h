@@ -33,6 +33,7 @@ class BankCache {
 
  private:
   absl::StatusOr<LayerBank> Read(const std::string& digest, int layer, const ModelConfig& dense, const Ladder& ladder);
+  absl::StatusOr<std::vector<LayerBank>> ReadAll(const BankReference& reference, const ModelConfig& dense, const Ladder& ladder);
 
   ArtifactStore* const artifacts_;
   const torch::Device device_;

@@ -21,6 +21,7 @@ namespace {
 
 HttpRouter MakeStandbyRouter(const StandbyServer* server) {
   HttpRouter router;
+  router.open = {"/healthz", "/readyz"};
   router.exact["/healthz"] = [](const std::string&) { return HttpResponse{.body = "ok\n"}; };
   router.exact["/readyz"] = [server](const std::string&) {
     const std::string leader = server->leader();

@@ -58,7 +58,7 @@ int NumWorkers(const RunOptions& options, const v1::Job& job) {
 int NumSlots(const v1::Job& job) {
   if (job.spec().device() != v1::CUDA) return 1;
   const int64_t parameters = job.preview().dense_parameters();
-  return parameters < 100'000'000 ? 4 : parameters < 1'000'000'000 ? 2 : 1;
+  return parameters < 100'000'000 ? 6 : parameters < 1'000'000'000 ? 2 : 1;
 }
 
 absl::StatusOr<v1::Job> Follow(Connection& connection, LocalService& service, const std::string& name,

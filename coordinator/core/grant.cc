@@ -169,6 +169,8 @@ void Coordinator::EnterLease(const AttemptRecord& attempt, const Assignment& ass
                                                                attempt.input_digest};
   const Task& task = *assignment.task;
   if (LayerOf(task) >= 0) worker.last_layer[RunOf(task)] = LayerOf(task);
+  const auto* evaluate = std::get_if<EvaluateTask>(&task.payload);
+  if (evaluate != nullptr && evaluate->stream.end > 0) worker.NoteTrained(evaluate->mask_digest);
   Lease lease;
   lease.token = attempt.token;
   lease.worker_id = attempt.worker_id;

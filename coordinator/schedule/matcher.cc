@@ -10,6 +10,18 @@
 namespace espalier {
 namespace {
 
+constexpr int kMostLookedAt = 32;  // tasks of a stage, so that a burst of leases stays cheap
+
+// A task that trains a mask from its assembled weights; nullptr for all others.
+const EvaluateTask* FreshTraining(const Task& task) {
+  const auto* evaluate = std::get_if<EvaluateTask>(&task.payload);
+  return evaluate != nullptr && !evaluate->resume.has_value() && evaluate->stream.end > 0 ? evaluate : nullptr;
+}
+
+bool IsOfOneStage(const EvaluateTask& a, const EvaluateTask& b) {
+  return a.stream.end == b.stream.end && a.stream.key == b.stream.key && a.score == b.score;
+}
+
 // One call of Match.
 class Matching {
  public:
@@ -26,6 +38,7 @@ class Matching {
       job.front = demand.queue->ready().begin();
     }
     for (size_t i = 0; i < free_.size(); ++i) slot_of_[free_[i].worker->worker_id] = i;
+    given_.resize(free_.size());
   }
 
   MatchResult Run() {
@@ -74,6 +87,7 @@ class Matching {
     job.taken.insert(position);
     while (job.front != job.demand->queue->ready().end() && job.taken.contains(job.front->first)) ++job.front;
     --slots.num_free;
+    ++given_[static_cast<size_t>(&slots - free_.data())];
     if (job.requirements.numerics_class.empty()) job.requirements.numerics_class = worker.description.numerics_class;
     if (job.demand->max_workers > 0) job.workers.insert(worker.worker_id);
     job.served += job.demand->task_seconds / job.demand->weight;
@@ -100,19 +114,39 @@ class Matching {
     }
   }
 
-  // One task a worker and round, so that the first worker does not take everything.
+  // One task a worker and round, those with the fewest leases first: of two cards that both have room the emptier one is
+  // faster. What is left then goes round among those that have room.
   void Fill(const std::set<int>& members) {
     std::set<std::pair<double, int>> order;  // (served, job)
     for (const int index : members) {
       if (jobs_[index].front != jobs_[index].demand->queue->ready().end()) order.insert({jobs_[index].served, index});
     }
-    for (bool is_progress = true; is_progress && !order.empty();) {
+    // Who got nothing may get something once others are full; when nobody got anything nothing has changed.
+    for (bool is_progress = FillEmptiest(order); is_progress && !order.empty();) {
       is_progress = false;
       for (WorkerSlots& slots : free_) {
         if (slots.num_free > 0 && GiveNext(order, slots)) is_progress = true;
         if (order.empty()) break;
       }
     }
+  }
+
+  // Whether it gave anything.
+  bool FillEmptiest(std::set<std::pair<double, int>>& order) {
+    const size_t given_before = result_.assignments.size();
+    std::map<int, std::vector<size_t>> by_leases;
+    for (size_t i = 0; i < free_.size(); ++i) {
+      if (free_[i].num_free > 0) by_leases[free_[i].worker->num_leases + given_[i]].push_back(i);
+    }
+    while (!by_leases.empty() && !order.empty()) {
+      const auto least = by_leases.extract(by_leases.begin());
+      for (const size_t i : least.mapped()) {
+        if (order.empty()) break;
+        if (!GiveNext(order, free_[i]) || free_[i].num_free <= 0) continue;
+        by_leases[least.key() + 1].push_back(i);
+      }
+    }
+    return result_.assignments.size() > given_before;
   }
 
   bool GiveNext(std::set<std::pair<double, int>>& order, WorkerSlots& slots) {
@@ -127,7 +161,8 @@ class Matching {
       if (found == ready.end()) continue;
       order.erase(at);
       if (LayerOf(*found->second.task) < 0) {
-        Give(job, found->first, slots, "first in the queue");
+        const auto [position, reason] = ChooseOfStage(job, found, *slots.worker);
+        Give(job, position, slots, reason);
       } else {
         const int64_t chosen = ChooseLayer(job, RunOf(*found->second.task), *slots.worker);
         Give(job, chosen, slots, absl::StrCat("layer ", LayerOf(*ready.at(chosen).task), " of its run"));
@@ -136,6 +171,22 @@ class Matching {
       return true;
     }
     return false;
+  }
+
+  // Of the first task's stage that of a mask which the worker has trained before; else the first.
+  std::pair<int64_t, const char*> ChooseOfStage(const Job& job, std::map<int64_t, ReadyTask>::const_iterator first,
+                                                const WorkerEntry& worker) {
+    const std::pair<int64_t, const char*> in_order = {first->first, "first in the queue"};
+    const EvaluateTask* of_first = FreshTraining(*first->second.task);
+    if (of_first == nullptr || worker.trained_masks.empty()) return in_order;
+    int looked = 0;
+    for (auto at = first; at != job.demand->queue->ready().end() && looked < kMostLookedAt; ++at, ++looked) {
+      const EvaluateTask* other = FreshTraining(*at->second.task);
+      if (other == nullptr || !IsOfOneStage(*of_first, *other)) break;
+      if (!worker.HasTrained(other->mask_digest) || !MayTake(job, at->first, at->second, worker)) continue;
+      return {at->first, "it has trained the mask before"};
+    }
+    return in_order;
   }
 
   bool MayTake(const Job& job, int64_t position, const ReadyTask& ready, const WorkerEntry& worker) {
@@ -212,6 +263,7 @@ class Matching {
   const MatcherOptions& options_;
   const WorkerTable& workers_;
   std::vector<WorkerSlots> free_;
+  std::vector<int> given_;                 // to each of them in this call
   std::map<std::string, size_t> slot_of_;  // by worker
   std::vector<Job> jobs_;
   std::map<std::string, int> index_;                               // of jobs_

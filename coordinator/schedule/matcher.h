@@ -4,7 +4,8 @@
 // memory and to its number of workers. A task that continues from a retained state goes to the worker that has it; while
 // that worker is busy its first such task waits for it (not for ever), the others may be replayed elsewhere. Among jobs of
 // one priority the one that was served least for its weight goes next. A task does not go back to a worker that failed it
-// while another could take it. Layers of a bank and single units go in ascending runs, one run a worker, because a worker
+// while another could take it. Of the tasks of one stage a worker gets those first whose masks it has trained before, and the
+// worker with the fewest leases gets the next task. Layers of a bank and single units go in ascending runs, one run a worker, because a worker
 // advances its hidden states layer by layer. Otherwise the queue's order holds.
 #pragma once
 

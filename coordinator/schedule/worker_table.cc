@@ -4,9 +4,24 @@
 #include <utility>
 
 namespace espalier {
+namespace {
+
+constexpr size_t kMostTrainedMasks = 20;  // as many as an engine keeps trainers of (worker/engine/warm_trainers.h)
+
+}  // namespace
 
 bool WorkerEntry::Retains(const StateKey& key) const {
   return std::any_of(states.begin(), states.end(), [&](const RetainedState& state) { return state.key == key; });
+}
+
+bool WorkerEntry::HasTrained(const std::string& mask_digest) const {
+  return std::find(trained_masks.begin(), trained_masks.end(), mask_digest) != trained_masks.end();
+}
+
+void WorkerEntry::NoteTrained(const std::string& mask_digest) {
+  std::erase(trained_masks, mask_digest);
+  trained_masks.push_back(mask_digest);
+  if (trained_masks.size() > kMostTrainedMasks) trained_masks.erase(trained_masks.begin());
 }
 
 WorkerEntry& WorkerTable::Note(const std::string& worker_id, absl::Time now) {

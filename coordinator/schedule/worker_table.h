@@ -20,12 +20,16 @@ struct WorkerEntry {
   bool is_quarantined = false;  // gets no leases (quarantine.h)
   int num_leases = 0;
   std::vector<RetainedState> states;  // see WorkerTable::SetStates
+  // Digests of the masks that it trained last, the latest at the end: it may still hold their trainers with captured graphs.
+  std::vector<std::string> trained_masks;
   // The last layer that it worked on, by (job, kind of task): it goes on from there with its hidden states.
   std::map<std::string, int> last_layer;
   int64_t committed_tasks = 0;
   int64_t failed_tasks = 0;
 
   bool Retains(const StateKey& key) const;
+  bool HasTrained(const std::string& mask_digest) const;
+  void NoteTrained(const std::string& mask_digest);
   // Whether it called within `silence`, or is in a call.
   bool IsPresent(absl::Time now, absl::Duration silence) const { return is_waiting || now - last_seen <= silence; }
 };

@@ -20,6 +20,47 @@ TEST_CASE("Match: the queue's order holds, one task a worker in turn", "[schedul
   CHECK(scene.Pairs(scene.Run(kNow)) == std::vector<std::string>{"a:w1", "b:w2", "c:w1"});
 }
 
+EvaluateTask Training(const std::string& mask, int64_t end) {
+  EvaluateTask task;
+  task.mask_digest = mask;
+  task.stream.end = end;
+  return task;
+}
+
+TEST_CASE("Match: of a stage's tasks a worker gets those first whose masks it has trained", "[schedule]") {
+  Scene scene;
+  scene.AddWorker("w1", 2).NoteTrained("three");
+  WorkerEntry& second = scene.AddWorker("w2", 2);
+  second.NoteTrained("one");
+  second.NoteTrained("late");
+  scene.Add("job", "one", Training("one", 100));
+  scene.Add("job", "two", Training("two", 100));
+  scene.Add("job", "three", Training("three", 100));
+  scene.Add("job", "late", Training("late", 200));  // of another stage: its turn comes when it is its turn
+  CHECK(scene.Pairs(scene.Run(kNow)) == std::vector<std::string>{"three:w1", "one:w2", "two:w1", "late:w2"});
+}
+
+TEST_CASE("Match: masks that were trained do not hold a worker back, and only the last ones are remembered", "[schedule]") {
+  Scene scene;
+  WorkerEntry& worker = scene.AddWorker("w1", 2);
+  worker.NoteTrained("gone");
+  for (int i = 0; i < 20; ++i) worker.NoteTrained(absl::StrCat("mask ", i));
+  CHECK_FALSE(worker.HasTrained("gone"));
+  CHECK(worker.HasTrained("mask 0"));
+  scene.Add("job", "a", Training("new", 100));
+  scene.Add("job", "b", Training("gone", 100));
+  CHECK(scene.Pairs(scene.Run(kNow)) == std::vector<std::string>{"a:w1", "b:w1"});
+}
+
+TEST_CASE("Match: the worker with the fewest leases gets the next task", "[schedule]") {
+  Scene scene;
+  scene.AddWorker("w1", 3).num_leases = 2;
+  scene.AddWorker("w2", 3).num_leases = 1;
+  scene.AddWorker("w3", 3).num_leases = 0;
+  for (const char* id : {"a", "b", "c", "d", "e"}) scene.Add("job", id, EvaluateTask{});
+  CHECK(scene.Pairs(scene.Run(kNow)) == std::vector<std::string>{"a:w3", "b:w2", "c:w3", "d:w1", "e:w2"});
+}
+
 TEST_CASE("Match: a task goes to the worker that retains its state", "[schedule]") {
   const StateKey state{"job", "mask", "stream", 100};
   Scene scene;

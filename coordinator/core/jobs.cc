@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "common/wire/record.h"
 #include "coordinator/core/enter.h"
+#include "coordinator/search/retained_states.h"
 
 namespace espalier {
 
@@ -104,7 +105,9 @@ absl::StatusOr<JobView> Coordinator::CreateJob(absl::Time now, const NewJob& job
     job_order_.push_back(record.job_id);
     jobs_[record.job_id] = std::move(entry);
     notices_.jobs.insert(record.job_id);
-    parts_.observer->OnJobState(record.job_id, JobState::kQueued, "created");
+    std::string why = absl::StrCat("created, ", Name(job.resolved.mode));
+    if (job.resolved.mode == TrainMode::kContinue) absl::StrAppend(&why, " from ", Name(job.resolved.continue_state), " states");
+    parts_.observer->OnJobState(record.job_id, JobState::kQueued, why);
     return ViewOf(added, now, false);
   });
 }

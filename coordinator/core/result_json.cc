@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "coordinator/search/retained_states.h"
+
 namespace espalier {
 namespace {
 
@@ -40,6 +42,8 @@ Json ProvenanceJson(const std::string& job_id, const JobSpec& spec, const JobInp
   return {{"job", job_id},
           {"preset", Name(spec.preset)},
           {"seed", spec.seed},
+          {"mode", Name(spec.mode)},
+          {"continue_state", Name(spec.continue_state)},
           {"model_folder", spec.model_folder},
           {"model_digest", inputs.model_digest},
           {"tokens_path", spec.tokens_path},

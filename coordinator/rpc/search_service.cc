@@ -14,6 +14,7 @@
 #include "coordinator/rpc/pages.h"
 #include "coordinator/rpc/unary.h"
 #include "coordinator/rpc/view_conversion.h"
+#include "coordinator/search/retained_states.h"
 
 namespace espalier {
 namespace {
@@ -70,10 +71,15 @@ void SearchServiceImpl::Prepare(const v1::CreateJobRequest& request, const std::
     *response->mutable_job() = ToProto(**earlier);
     return reactor->Finish(grpc::Status::OK);
   }
-  const absl::StatusOr<JobSpec> spec = wire::FromUser(request.spec());
+  absl::StatusOr<JobSpec> spec = wire::FromUser(request.spec());
   if (!spec.ok()) return reactor->Finish(ToGrpc(spec.status()));
   absl::StatusOr<JobInputs> inputs = ReadJobInputs(*spec, parts_.roots);
   if (!inputs.ok()) return reactor->Finish(ToGrpc(inputs.status()));
+  if (request.spec().continue_state() == v1::CONTINUE_STATE_UNSPECIFIED) {
+    const absl::StatusOr<ContinueState> by_size = ContinueStateBySize(*spec, *inputs);
+    if (!by_size.ok()) return reactor->Finish(ToGrpc(by_size.status()));
+    spec->continue_state = *by_size;
+  }
   const absl::StatusOr<JobPreview> preview = ResolveJob(*spec, *inputs);
   if (!preview.ok()) return reactor->Finish(ToGrpc(preview.status()));
   const TimeEstimate estimate = parts_.coordinator->EstimateJob(parts_.clock->Now(), *preview);

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
 #include "common/domain/evaluation_windows.h"
 #include "common/domain/job_presets.h"
@@ -10,6 +11,7 @@
 #include "coordinator/search/job_program.h"
 #include "coordinator/search/preview.h"
 #include "coordinator/search/resolve_check.h"
+#include "coordinator/search/retained_states.h"
 #include "coordinator/search/stage_plan.h"
 
 namespace espalier {
@@ -114,6 +116,15 @@ void SayWhatRuntimeAllows(const SearchPlan& plan, std::vector<std::string>* warn
                                    "; every mask in it can be exported for that runtime (espalier export --runtime)"));
 }
 
+// What differs from the straight way should be known: a survivor goes on from rounded weights, without its moments.
+void SayWhatIsRetained(const SearchPlan& plan, std::vector<std::string>* warnings) {
+  if (plan.spec.mode != TrainMode::kContinue || plan.spec.continue_state == ContinueState::kFull) return;
+  const auto gigabytes = [&](ContinueState state) { return static_cast<double>(RetainedBytes(plan, state)) / 1e9; };
+  warnings->push_back(absl::StrFormat("continue_state is WEIGHTS_BF16: between stages a survivor keeps its weights in bfloat16 and no "
+                                      "moments; a generation's states take %.1f GB so, FULL ones would take %.1f GB",
+                                      gigabytes(ContinueState::kWeightsBFloat16), gigabytes(ContinueState::kFull)));
+}
+
 absl::Status CheckTokenBudget(const JobSpec& spec) {
   if (spec.stop.token_budget == 0 || GenerationsByPhase(spec).front() == 0) return absl::OkStatus();
   int64_t needed = TokensOfGeneration(spec, 0, false).train_tokens + 2 * spec.play_off.tokens;
@@ -144,6 +155,7 @@ absl::StatusOr<JobPreview> ResolveJob(const JobSpec& spec, const JobInputs& inpu
   if (GenerationsByPhase(resolved).front() > 0)
     WarnOfEpochs("the play-off's recovery", resolved.play_off.tokens, num_windows, resolved, &warnings);
   ESPALIER_ASSIGN_OR_RETURN(const SearchPlan plan, MakeSearchPlan("preview", resolved, inputs));
+  SayWhatIsRetained(plan, &warnings);
   SayWhatRuntimeAllows(plan, &warnings);
   ESPALIER_RETURN_IF_ERROR(CheckGiven(plan));
   return Preview(plan, std::move(warnings));

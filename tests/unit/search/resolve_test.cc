@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "coordinator/search/job_program.h"
+#include "coordinator/search/retained_states.h"
 #include "tests/unit/search/search_fixtures.h"
 
 namespace espalier {
@@ -56,6 +57,69 @@ TEST_CASE("ResolveJob: every preset resolves, on both devices, and resolving aga
       CHECK(ResolveJob(without_phases, inputs)->resolved == preview->resolved);
     }
   }
+}
+
+// 8 layers of Llama-2-7B's width: 1.88B parameters.
+JobInputs WideInputs() {
+  JobInputs inputs = TinyInputs(4400 * 1024, 1024);
+  ModelConfig& dense = inputs.dense;
+  dense.hidden_size = 4096;
+  dense.num_heads = dense.num_kv_heads = 32;
+  dense.head_size = 128;
+  dense.ffn_width = 11008;
+  dense.vocabulary_size = 32000;
+  dense.max_positions = 4096;
+  dense.layers.assign(8, DenseLayer(dense));
+  return inputs;
+}
+
+TEST_CASE("ContinueStateBySize: what CONTINUE keeps is whole while a generation's states are small, and weights alone when not") {
+  JobSpec spec = PresetSpec(Preset::kDarwinLm, DeviceKind::kCuda);
+  spec.mode = TrainMode::kContinue;
+  spec.target.share = 0.5;
+  const JobInputs tiny = TinyInputs(1024 * 512, 512);
+  REQUIRE_OK(ContinueStateBySize(spec, tiny));
+  CHECK(*ContinueStateBySize(spec, tiny) == ContinueState::kFull);
+  REQUIRE_OK(ContinueStateBySize(spec, WideInputs()));
+  CHECK(*ContinueStateBySize(spec, WideInputs()) == ContinueState::kWeightsBFloat16);
+  spec.mode = TrainMode::kRestart;  // keeps nothing
+  CHECK(*ContinueStateBySize(spec, WideInputs()) == ContinueState::kFull);
+  spec.target.share = 2;
+  CHECK_FALSE(ContinueStateBySize(spec, tiny).ok());
+}
+
+TEST_CASE("RetainedBytes: all that trained in a stage which is not the last, in the form that they are kept in") {
+  JobSpec spec = PresetSpec(Preset::kDarwinLm, DeviceKind::kCuda);
+  spec.mode = TrainMode::kContinue;
+  spec.target.share = 0.5;
+  const auto bytes_of = [](const JobSpec& of, ContinueState state) {
+    const auto plan = MakeSearchPlan("job", ResolveJob(of, WideInputs())->resolved, WideInputs());
+    REQUIRE_OK(plan);
+    return static_cast<double>(RetainedBytes(*plan, state));
+  };
+  const double candidate = 0.5 * static_cast<double>(ResolveJob(spec, WideInputs())->dense_parameters);
+  CHECK(bytes_of(spec, ContinueState::kFull) == Approx(16 * 12 * candidate).epsilon(1e-3));
+  CHECK(bytes_of(spec, ContinueState::kWeightsBFloat16) == Approx(16 * 2 * candidate).epsilon(1e-3));
+  // 16 are scored only, 8 of them train and wait for the stage's end, the last stage's go on from there.
+  JobSpec balanced = PresetSpec(Preset::kBalanced, DeviceKind::kCuda);
+  balanced.target.share = 0.5;
+  CHECK(bytes_of(balanced, ContinueState::kFull) == Approx(8 * 12 * candidate).epsilon(1e-3));
+  spec.mode = TrainMode::kRestart;
+  CHECK(bytes_of(spec, ContinueState::kFull) == 0);
+}
+
+TEST_CASE("ResolveJob: a note says that survivors keep rounded weights alone, and what whole states would take") {
+  JobSpec spec = PresetSpec(Preset::kDarwinLm, DeviceKind::kCuda);
+  spec.mode = TrainMode::kContinue;
+  spec.target.share = 0.5;
+  CHECK(ResolveJob(spec, WideInputs())->warnings.empty());
+  spec.continue_state = ContinueState::kWeightsBFloat16;
+  const auto preview = ResolveJob(spec, WideInputs());
+  REQUIRE_OK(preview);
+  REQUIRE(preview->warnings.size() == 1);
+  CHECK_THAT(preview->warnings[0], Catch::StartsWith("continue_state is WEIGHTS_BF16") && Catch::Contains(" GB"));
+  spec.mode = TrainMode::kRestart;
+  CHECK(ResolveJob(spec, WideInputs())->warnings.empty());
 }
 
 TEST_CASE("DARWINLM: the published schedule to the letter") {

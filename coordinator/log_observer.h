@@ -19,6 +19,7 @@ class LogObserver final : public CoordinatorObserver {
   void OnCommitted(const LeaseToken& token, const TaskOutcome& outcome, absl::Duration ran) override;
   void OnLeaseOver(absl::Duration held, bool is_committed) override { next_->OnLeaseOver(held, is_committed); }
   void OnGenerationEnded(const std::string& job_id, absl::Duration took) override { next_->OnGenerationEnded(job_id, took); }
+  void OnStageEnded(const std::string& job_id, const StageTime& time) override { next_->OnStageEnded(job_id, time); }
   void OnReportRefused(const LeaseToken& token, const std::string& reason) override;
   void OnTaskGivenUp(const std::string& job_id, const std::string& task_id, const std::string& why) override;
   void OnWorkerSeen(const std::string& worker_id, const std::string& host_and_device) override;

@@ -81,6 +81,9 @@ SEARCH = {
                   ("sum by (search, state) (espalier_tasks{@search})", "{{search}} {{state}}"),
                   ("max by (search) (espalier_stage{@search})", "{{search}} stage"), min=0),
             lines("Time of a generation", "From one generation's end to the next one's.", "s", *quantiles("espalier_generation_duration_seconds")[:2]),
+            lines("Tail of the stages", "Share of the stages' time in which one worker was at work and all others were through: a stage ends with its last task. "
+                  "Large: tasks are too few or too unequal for so many workers.", "percentunit",
+                  ("sum(rate(espalier_stage_tail_seconds_total{@}[RATE])) / sum(rate(espalier_stage_seconds_total{@}[RATE]))", "tail"), min=0),
             lines("Tokens by use", "Trained; replayed: trained again because a state was gone; scored.", "none",
                   ("sum by (use) (rate(espalier_tokens_total{@}[RATE]))", "{{use}}"), min=0, stack=True),
             panel("table", "Searches by state", "All that the coordinator knows.", "none", ('sum by (state) (espalier_searches{@})', "{{state}}")),

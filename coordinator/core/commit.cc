@@ -96,6 +96,8 @@ std::optional<Verdict> Coordinator::Conclude(const CommitGroup::Member& member, 
   }
   if (WorkerEntry* worker = workers_.Find(worker_id)) ++worker->committed_tasks;
   NoteWork(job, outcome);
+  job.stage_times.Note(token.task_id, worker_id, absl::ToDoubleSeconds(job.Elapsed(now)));
+  for (const StageTime& ended : job.stage_times.TakeEnded()) parts_.observer->OnStageEnded(token.job_id, ended);
   parts_.observer->OnCommitted(token, outcome, lease.has_value() ? now - lease->granted_at : absl::ZeroDuration());
   return Verdict{token, Decision::kCommitted, ""};
 }

@@ -187,7 +187,7 @@ void Coordinator::EnterLease(const AttemptRecord& attempt, const Assignment& ass
 
 absl::Status Coordinator::StoreResult(JobEntry& job, absl::Time now) {
   const std::string text = ResultJson(job.record.job_id, job.spec, job.inputs, job.ladder, *job.program,
-                                      absl::ToDoubleSeconds(job.Elapsed(now)), job.record.numerics_class);
+                                      absl::ToDoubleSeconds(job.Elapsed(now)), job.stage_times.sums(), job.record.numerics_class);
   ESPALIER_ASSIGN_OR_RETURN(const std::string digest, parts_.artifacts->Put(text));
   JobUpdate update;
   update.result_artifact = digest;

@@ -18,6 +18,7 @@
 #include "coordinator/schedule/job_queue.h"
 #include "coordinator/schedule/matcher.h"
 #include "coordinator/search/job_program.h"
+#include "coordinator/search/stage_times.h"
 #include "coordinator/store/job_store.h"
 
 namespace espalier {
@@ -95,6 +96,7 @@ class JobEntry {
   bool is_wall_time_told = false;
   int64_t version = 1;
   std::string caller;  // empty after a restart
+  StageTimes stage_times;  // since this coordinator began
   std::optional<absl::Duration> ended_generation;  // set by Apply when one ended whose beginning is known
 
   // How the search does; the program must be there.

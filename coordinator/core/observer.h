@@ -10,6 +10,7 @@
 #include "common/domain/job.h"
 #include "common/domain/lease_token.h"
 #include "common/domain/task.h"
+#include "coordinator/search/stage_times.h"
 #include "coordinator/store/job_store.h"
 
 namespace espalier {
@@ -28,6 +29,8 @@ class CoordinatorObserver {
   virtual void OnLeaseOver(absl::Duration /*held*/, bool /*is_committed*/) {}
   // A generation of a search has ended, `took` after the one before.
   virtual void OnGenerationEnded(const std::string& /*job_id*/, absl::Duration /*took*/) {}
+  // A stage of it; told when the whole generation is over.
+  virtual void OnStageEnded(const std::string& /*job_id*/, const StageTime& /*time*/) {}
   virtual void OnReportRefused(const LeaseToken& /*token*/, const std::string& /*reason*/) {}
   virtual void OnTaskGivenUp(const std::string& /*job_id*/, const std::string& /*task_id*/, const std::string& /*why*/) {}
   virtual void OnWorkerSeen(const std::string& /*worker_id*/, const std::string& /*host_and_device*/) {}

@@ -57,7 +57,8 @@ Json ProvenanceJson(const std::string& job_id, const JobSpec& spec, const JobInp
 }  // namespace
 
 std::string ResultJson(const std::string& job_id, const JobSpec& spec, const JobInputs& inputs, const Ladder& ladder,
-                       const JobProgram& program, double seconds, const std::string& numerics_class) {
+                       const JobProgram& program, double seconds, const StageTime& stages,
+                       const std::string& numerics_class) {
   const JobResult& result = program.result();
   const std::vector<KeptUnit> kept = result.finish.has_value() ? result.finish->kept : std::vector<KeptUnit>{};
   Json json = {{"dense_parameters", result.dense_parameters},
@@ -76,6 +77,8 @@ std::string ResultJson(const std::string& job_id, const JobSpec& spec, const Job
   json["scored_tokens"] = result.scored_tokens;
   json["seconds"] = seconds;
   json["engine_seconds"] = result.engine_seconds;
+  json["stage_seconds"] = stages.seconds;
+  json["stage_tail_seconds"] = stages.tail_seconds;
   json["stopped_because"] = result.stopped_because;
   json["chosen_because"] = result.chosen_because;
   json["mask_digest"] = result.mask_digest;

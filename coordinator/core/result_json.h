@@ -5,10 +5,11 @@
 #include <string>
 
 #include "coordinator/search/job_program.h"
+#include "coordinator/search/stage_times.h"
 
 namespace espalier {
 
 std::string ResultJson(const std::string& job_id, const JobSpec& spec, const JobInputs& inputs, const Ladder& ladder,
-                       const JobProgram& program, double seconds, const std::string& numerics_class);
+                       const JobProgram& program, double seconds, const StageTime& stages, const std::string& numerics_class);
 
 }  // namespace espalier

@@ -95,6 +95,10 @@ class MetricsImpl final : public Metrics {
   void OnGenerationEnded(const std::string&, absl::Duration took) override {
     generation_seconds_.Observe(absl::ToDoubleSeconds(took));
   }
+  void OnStageEnded(const std::string&, const StageTime& time) override {
+    stage_seconds_.Increment(time.seconds);
+    stage_tail_seconds_.Increment(time.tail_seconds);
+  }
   void OnWorkerQuarantined(const std::string&, absl::Duration, const std::vector<std::string>& reasons) override {
     if (!reasons.empty()) quarantines_.Increment();
   }
@@ -276,6 +280,16 @@ class MetricsImpl final : public Metrics {
                                                    .Help("From the end of a generation to the end of the next.")
                                                    .Register(registry_)
                                                    .Add({}, kRunSeconds);
+  prometheus::Counter& stage_seconds_ = BuildCounter()
+                                            .Name("espalier_stage_seconds_total")
+                                            .Help("What the stages of ended generations took.")
+                                            .Register(registry_)
+                                            .Add({});
+  prometheus::Counter& stage_tail_seconds_ = BuildCounter()
+                                                 .Name("espalier_stage_tail_seconds_total")
+                                                 .Help("Of it, while one worker was at work and the others were through with the stage.")
+                                                 .Register(registry_)
+                                                 .Add({});
   prometheus::Histogram& tick_lag_ = BuildHistogram()
                                          .Name("espalier_tick_lag_seconds")
                                          .Help("How late the coordinator's thread ran what was due.")

@@ -24,6 +24,10 @@ TEST_CASE("Job: a search runs to its end and its result is an artifact", "[core]
   CHECK(json["parameters"] == job.result->parameters);
   CHECK(json["mask"].size() == job.ladder.units.size());
   CHECK(json["provenance"]["seed"] == 7);
+  CHECK(json["provenance"]["continue_state"] == "FULL");
+  // Time is driven here and stands still while the workers work: what counts is that the stages were looked at.
+  CHECK(json["stage_seconds"].get<double>() >= json["stage_tail_seconds"].get<double>());
+  CHECK(json["stage_tail_seconds"].get<double>() >= 0);
   CHECK(json["uniform"]["parameters"].get<int64_t>() > 0);
   CHECK(workers[0].Call(service).grants.empty());
   // The result survives a restart, where the program is made again when somebody asks.

@@ -261,6 +261,20 @@ def nemotron_row(setting):
     return reader_row(setting, "whole", "nemotron-nas", nemotron_nas)
 
 
+def vllm_row(setting):
+    """The same folder in vLLM's own code, which has an interpreter of its own (tools/setup_interop.sh)."""
+    python = ROOT / ".deps/vllm/bin/python"
+    if not python.exists():
+        raise ImportError("tools/setup_interop.sh makes .deps/vllm")
+    folder, ids, logits = setting.export("whole", "nemotron-nas", "vllm"), setting.root / "ids.npy", setting.root / "logits.npy"
+    np.save(ids, setting.ids[:4].numpy())
+    who = setting.run(python, ROOT / "tests/interop/in_vllm.py", folder, ids, logits).splitlines()[-1]
+    with torch.no_grad():
+        difference = (torch.from_numpy(np.load(logits)) - setting.masked["whole"](setting.ids[:4]).logits).abs().max().item()
+    assert difference < 1e-3, difference
+    return f"logits within {difference:.1e} of the masked dense model, by {who}"
+
+
 def any_model_row(setting):
     return reader_row(setting, "groups", "vllm-anymodel", any_model)
 
@@ -278,6 +292,7 @@ ROWS = {
     "llama-f32": ("gguf f32", "llama-cpp-python", llama_f32),
     "llama-q8": ("gguf q8_0", "llama-cpp-python", llama_q8),
     "nemotron-nas": ("nemotron-nas", "reader by vLLM's rules", nemotron_row),
+    "vllm": ("nemotron-nas", "vLLM's loader and model", vllm_row),
     "vllm-anymodel": ("vllm-anymodel", "reader by AnyModel's rules", any_model_row),
 }
 

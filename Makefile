@@ -2,6 +2,8 @@
 BUILD ?= build
 BUILD_TYPE ?= Release
 JOBS ?= $(shell nproc)
+# On a terminal one line counts the steps; into a file only what goes wrong is said.
+NINJA = ninja -C $(BUILD) -j $(JOBS) $$([ -t 1 ] || echo --quiet)
 
 .PHONY: help setup configure build demo test test-full soak interop bundle clean
 
@@ -21,12 +23,13 @@ configure: setup
 	@cmake -S . -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) > $(BUILD).configure.log 2>&1 \
 	  || { cat $(BUILD).configure.log; rm -f $(BUILD).configure.log; exit 1; }
 	@mv $(BUILD).configure.log $(BUILD)/configure.log
+	@[ -e $(BUILD)/.ninja_deps ] || echo "build: compiling for the first time, about 10 minutes on two cores"
 
 build: configure
-	@ninja -C $(BUILD) -j $(JOBS) --quiet
+	@$(NINJA)
 
 demo: configure
-	@ninja -C $(BUILD) -j $(JOBS) --quiet espalier espalier-coordinator espalier-worker
+	@$(NINJA) espalier espalier-coordinator espalier-worker
 	@$(BUILD)/bin/espalier demo
 
 test: build
@@ -39,18 +42,18 @@ test-full: build
 
 interop: configure
 	@tools/setup_interop.sh
-	@ninja -C $(BUILD) -j $(JOBS) --quiet espalier espalier-worker write_export
+	@$(NINJA) espalier espalier-worker write_export
 	@OMP_NUM_THREADS=$(JOBS) .deps/interop/bin/python tests/interop/tools_table.py $(BUILD)/bin/write_export $(BUILD)/bin/espalier
 
 # Seeds of the simulation (docs/reliability.md) that nobody has seen yet, until the time is over.
 SECONDS ?= 600
 SEED ?= $(shell date +%s)
 soak: configure
-	@ninja -C $(BUILD) -j $(JOBS) --quiet espalier-simulation
+	@$(NINJA) espalier-simulation
 	@$(BUILD)/bin/espalier-simulation --seed $(SEED) --seconds $(SECONDS)
 
 bundle: configure
-	@ninja -C $(BUILD) -j $(JOBS) --quiet espalier espalier-coordinator espalier-worker espalier-bench
+	@$(NINJA) espalier espalier-coordinator espalier-worker espalier-bench
 	@tools/bundle.sh $(BUILD)
 
 clean:

@@ -98,6 +98,7 @@ Check CheckTcpAddress(const std::string& address) {
   const bool is_free = ::bind(socket.fd(), found->ai_addr, found->ai_addrlen) == 0 && ::listen(socket.fd(), 1) == 0;
   const int why = errno;
   ::freeaddrinfo(found);
+  if (is_free && absl::EndsWith(address, ":0")) return {"address", Verdict::kOk, absl::StrCat(address, ": a port can be had")};
   if (is_free) return {"address", Verdict::kOk, absl::StrCat(address, ": free")};
   if (why == EADDRINUSE)
     return WrongAddress(address, "something listens there already",

@@ -50,10 +50,11 @@ Html CrossedCell(const Box& box, const std::string& tooltip) {
 
 Html CellOf(const PicturedUnit& unit, const Box& box) {
   if (unit.removed == unit.size) return CrossedCell(box, InWords(unit));
-  const bool is_strong = unit.kept_share() > 0.55;
+  // Between pale and full, dark ink is the one that can be read, on a light page and on a dark one.
+  const char* ink = unit.kept_share() > 0.8 ? "on" : unit.kept_share() > 0.55 ? "mid" : "off";
   return Element("g", {}, Element("title", {}, InWords(unit)),
                  RectOf(box, unit.is_attention ? "attention" : "ffn", 0.12 + 0.88 * unit.kept_share()),
-                 NumberIn(box, is_strong ? "on" : "off", absl::StrCat(unit.size - unit.removed)));
+                 NumberIn(box, ink, absl::StrCat(unit.size - unit.removed)));
 }
 
 Html DifferenceCell(const PicturedUnit& before, const PicturedUnit& after, const Box& box) {

@@ -16,7 +16,10 @@ h1{font-size:26px;line-height:1.25;margin:0 0 4px;overflow-wrap:anywhere}h2{font
 h3{font-size:14px;font-weight:500;margin:18px 0 8px;color:var(--soft);overflow-wrap:anywhere}
 p.lead{color:var(--soft);margin:0 0 20px;overflow-wrap:anywhere}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:20px;margin:0 0 18px}
-.scroll{overflow-x:auto}
+.scroll{overflow-x:auto;background:linear-gradient(to right,var(--card) 30%,transparent) 0 0/40px 100% no-repeat local,
+linear-gradient(to left,var(--card) 30%,transparent) 100% 0/40px 100% no-repeat local,
+linear-gradient(to right,var(--line),transparent) 0 0/14px 100% no-repeat,
+linear-gradient(to left,var(--line),transparent) 100% 0/14px 100% no-repeat}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:12px;margin:0 0 18px}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
 .tile b{display:block;font-size:22px;line-height:1.3;font-weight:600}.tile span{color:var(--soft);font-size:13px}
@@ -26,10 +29,12 @@ tr:last-child td{border-bottom:0}
 th:first-child,td:first-child,th.text,td.text{text-align:left}th{color:var(--soft);font-weight:500;font-size:13px}
 td.wrap{white-space:normal;overflow-wrap:anywhere;min-width:14em}td.words{white-space:normal}
 td bdi{display:inline-block;max-width:20em;white-space:normal;overflow-wrap:anywhere}
+td.name a bdi{display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2;overflow:hidden;min-width:7em}
+td.name .sub,td.name .sub bdi{white-space:nowrap}
 tr.result td{font-weight:600}tr.out td{color:var(--soft)}
-svg{display:block;width:100%;height:auto}svg.mask{max-width:none}svg.ranks{min-width:600px}
+svg{display:block;width:100%;height:auto}svg.mask{max-width:none}svg.ranks{min-width:720px}
 svg text{font:12px system-ui,sans-serif;fill:var(--soft)}svg text.label{fill:var(--ink)}
-svg text.on{fill:var(--card)}svg text.off{fill:var(--ink)}.grid{stroke:var(--line)}
+svg text.on{fill:var(--card)}svg text.off{fill:var(--ink)}svg text.mid{fill:#121a14}.grid{stroke:var(--line)}
 polyline{fill:none;stroke-width:2;stroke-linejoin:round}
 polyline.fitness{stroke:var(--leaf)}circle.fitness{fill:var(--leaf)}
 polyline.oneshot{stroke:var(--blue);stroke-dasharray:5 4}circle.oneshot{fill:var(--blue)}

@@ -44,13 +44,14 @@ void Coordinator::TakeFromBanks(JobEntry& job, absl::Time now) {
       continue;
     }
     if (!found->has_value() || !parts_.artifacts->Size((*found)->artifact).ok()) continue;
-    const absl::StatusOr<TaskOutcome> outcome = wire::ParseTaskOutcome((*found)->outcome);
+    absl::StatusOr<TaskOutcome> outcome = wire::ParseTaskOutcome((*found)->outcome);
     if (!outcome.ok() || !job.program->Check(task_id, *outcome).ok()) continue;
+    std::get<BankLayerOutcome>(*outcome).seconds = 0;  // this job spent none on it
     EventRecord event;
     event.kind = EventKind::kOutcome;
     event.task_id = task_id;
     event.input_digest = queued->input_digest;
-    event.payload = (*found)->outcome;
+    event.payload = wire::Serialize(*outcome);
     const absl::Status status = CommitEvent(job, std::move(event), std::nullopt, now);
     if (!status.ok()) {
       NoteStoreError("a layer taken over from the bank", status);

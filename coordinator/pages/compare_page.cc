@@ -39,8 +39,13 @@ const Measurement* LastOf(const Compared& one) {
   return &one.candidate->by_stage.back().second;
 }
 
+std::string ChangeOf(double share) {
+  const std::string text = absl::StrFormat("%+.1f%%", share * 100);
+  return text == "+0.0%" || text == "-0.0%" ? "0.0%" : text;
+}
+
 Row NumbersRow(const char* name, double a, double b, std::string (*format)(double)) {
-  return {{name, format(a), format(b), a > 0 && b > 0 ? absl::StrFormat("%+.1f%%", (b / a - 1) * 100) : "-"}};
+  return {{name, format(a), format(b), a > 0 && b > 0 ? ChangeOf(b / a - 1) : "-"}};
 }
 
 std::string InFour(double value) { return value > 0 ? FormatNumber(value, 4) : "-"; }
@@ -102,9 +107,9 @@ Html SettingsSection(const JobView& a, const JobView& b) {
     if (of_a != of_b) rows.push_back({{name, NameOf(of_a), NameOf(of_b)}});
   };
   const auto number = [](double value) { return absl::StrFormat("%g", value); };
-  add("model", a.spec.model_folder, b.spec.model_folder);
+  add("model", FileNameOf(a.spec.model_folder), FileNameOf(b.spec.model_folder));
   add("model digest", ShortDigest(a.inputs.model_digest), ShortDigest(b.inputs.model_digest));
-  add("tokens", a.spec.tokens_path, b.spec.tokens_path);
+  add("tokens", FileNameOf(a.spec.tokens_path), FileNameOf(b.spec.tokens_path));
   add("tokens digest", ShortDigest(a.inputs.tokens_digest), ShortDigest(b.inputs.tokens_digest));
   add("preset", Name(a.spec.preset), Name(b.spec.preset));
   add("seed", absl::StrCat(a.spec.seed), absl::StrCat(b.spec.seed));
@@ -139,8 +144,10 @@ Html CurvesSection(const JobView& a, const JobView& b) {
   Html html = Element("div", {{"class", "two"}}, FitnessChart(lines, FitnessBy::kGeneration, 430),
                       FitnessChart(lines, FitnessBy::kDeviceTime, 430));
   if (lines[0].points.empty() && lines[1].points.empty()) return {};
-  html += LegendOf(Element("span", {}, KeyOf("--leaf", ""), NameOf(TitleOf(a)), " \xC2\xA0 ", KeyOf("--wood", ""),
-                           NameOf(TitleOf(b)), ". KL divergence from the dense model, nats per token; lower is better."));
+  const bool is_one_title = TitleOf(a) == TitleOf(b);
+  html += LegendOf(Element("span", {}, KeyOf("--leaf", ""), NameOf(is_one_title ? a.job_id : TitleOf(a)), " \xC2\xA0 ",
+                           KeyOf("--wood", ""), NameOf(is_one_title ? b.job_id : TitleOf(b)),
+                           ". KL divergence from the dense model, nats per token; lower is better."));
   return SectionOf("Fitness", html);
 }
 

@@ -125,7 +125,7 @@ Html DoingOf(const WorkerView& worker) {
   Html html;
   for (const WorkerActivity& activity : worker.activities) {
     Html line = LinkOf(JobPath(activity.token.job_id), activity.token.job_id);
-    line += absl::StrCat(" ", activity.token.task_id);
+    line += absl::StrCat(" ", TaskInWords(activity.token.task_id));
     if (!activity.progress.step.empty()) line += Element("span", {{"class", "sub"}}, activity.progress.step);
     if (activity.progress.total > 0) {
       line += MeterOf(static_cast<double>(activity.progress.done) / static_cast<double>(activity.progress.total));
@@ -153,9 +153,13 @@ Row RowOfWorker(const WorkerView& worker) {
   if (worker.retained_bytes > 0) {
     memory += Element("span", {{"class", "sub"}}, FormatBytes(static_cast<double>(worker.retained_bytes)), " of states");
   }
-  return {{name, NameOf(description.device_name), BadgeOf(badge, NameOfState(state)), DoingOf(worker),
-           FormatCount(RateOf(worker)), memory, CountOf(worker.committed_tasks), CountOf(worker.failed_tasks),
-           NameOf(description.software_version)}};
+  Html device = NameOf(description.device_name);
+  device += Element("span", {{"class", "sub"}}, "Espalier ", NameOf(description.software_version));
+  Html done = CountOf(worker.committed_tasks);
+  if (worker.failed_tasks > 0) done += Element("span", {{"class", "sub"}}, CountOf(worker.failed_tasks), " failed");
+  const double rate = RateOf(worker);
+  return {{name, device, BadgeOf(badge, NameOfState(state)), DoingOf(worker),
+           rate > 0 ? FormatCount(rate) : std::string("-"), memory, done}};
 }
 
 }  // namespace
@@ -186,8 +190,8 @@ std::string FleetPage(const std::vector<WorkerView>& workers, const FleetQuery& 
   std::vector<Row> rows;
   const size_t first = std::min(shown.size(), static_cast<size_t>(query.page) * kWorkersOnPage);
   for (size_t i = first; i < shown.size() && i < first + kWorkersOnPage; ++i) rows.push_back(RowOfWorker(*shown[i]));
-  Html table = TableOf({"worker", {"device", "text wide"}, {"state", "text"}, {"doing", "text"}, "tokens/s",
-                        {"memory", "wide"}, {"done", "wide"}, "failed", {"version", "wide"}},
+  Html table = TableOf({{"worker", "name"}, {"device", "text wide"}, {"state", "text"}, {"doing", "text wrap"}, {"tokens/s", "wide"},
+                        {"memory", "wide"}, "tasks done"},
                        rows);
   if (rows.empty()) table = LegendOf("This worker is not known: it has left, or was silent for long.");
   table += PagerOf("/workers?page=", query.page, kWorkersOnPage, static_cast<int>(shown.size()));

@@ -20,8 +20,11 @@ constexpr double kHalfWidth = 430;
 
 Html LeadOf(const JobView& job, absl::Time now) {
   Html text = BadgeOf(job.state);
-  text += absl::StrCat(" ", job.job_id, " \xC2\xB7 created ", AgoOf(now - job.create_time), " \xC2\xB7 ");
-  text += NameOf(job.spec.model_folder);
+  text += absl::StrCat(" ", job.job_id, " \xC2\xB7 created ", AgoOf(now - job.create_time));
+  if (const std::string model = FileNameOf(job.spec.model_folder); model != TitleOf(job)) {
+    text += " \xC2\xB7 model ";
+    text += NameOf(model);
+  }
   if (job.preview.dense_cost > 0) {
     text += absl::StrFormat(" \xC2\xB7 target %s of %s %s (%s)", CountOf(job.preview.target_cost),
                             CountOf(job.preview.dense_cost), Name(job.spec.cost.kind),
@@ -58,7 +61,7 @@ Html TilesOf(const JobSnapshot& snapshot) {
     tiles += TileOf(CountOf(result.parameters), absl::StrCat("parameters, of ", CountOf(result.dense_parameters)));
     tiles += TileOf(FormatNumber(result.perplexity, 2),
                     absl::StrCat("perplexity (dense ", FormatNumber(result.dense_perplexity, 2), ")"));
-    tiles += TileOf(FormatNumber(result.fitness, 4), absl::StrFormat("fitness, \xC2\xB1 %.4f", result.fitness_standard_error));
+    tiles += TileOf(FormatNumber(result.fitness, 4), absl::StrFormat("fitness, \xC2\xB1\xC2\xA0%.4f", result.fitness_standard_error));
   } else {
     const std::string generation = progress.num_generations > 0 && !progress.best_digest.empty()
                                        ? absl::StrCat(std::min(progress.generation + 1, progress.num_generations), " of ",
@@ -66,7 +69,7 @@ Html TilesOf(const JobSnapshot& snapshot) {
                                        : "-";
     tiles += TileOf(progress.best_fitness > 0 ? FormatNumber(progress.best_fitness, 4) : "-",
                     progress.best_standard_error > 0
-                        ? absl::StrFormat("best fitness, \xC2\xB1 %.4f", progress.best_standard_error)
+                        ? absl::StrFormat("best fitness, \xC2\xB1\xC2\xA0%.4f", progress.best_standard_error)
                         : std::string("best fitness"));
     Html step = job.state == JobState::kQueued ? std::string("not begun") : StepInWords(progress);
     if (progress.tasks_total > 0 && !is_over) {
@@ -197,7 +200,8 @@ Html RunningSection(const JobSnapshot& snapshot) {
     if (task.progress.total > 0) {
       progress += MeterOf(static_cast<double>(task.progress.done) / static_cast<double>(task.progress.total));
     }
-    rows.push_back({{task.task_id, LinkOf(WorkerPath(task.worker_id), NameOf(task.host_name.empty() ? task.worker_id : task.host_name)),
+    const Html worker = NameOf(task.host_name.empty() ? task.worker_id : task.host_name);
+    rows.push_back({{TaskInWords(task.task_id), LinkOf(WorkerPath(task.worker_id), worker),
                      NameOf(task.device_name), progress, FormatCount(task.progress.tokens_per_second),
                      FormatSeconds(absl::ToDoubleSeconds(task.since_granted))}});
   }
@@ -208,10 +212,18 @@ Html RunningSection(const JobSnapshot& snapshot) {
   return SectionOf("Running now", html);
 }
 
+std::string WhyItStopped(const std::string& because) {
+  if (because == "generations") return "All its generations were made.";
+  if (because == "token_budget") return "It stopped when its token budget was spent.";
+  if (because == "wall_time") return "It stopped when its time was over.";
+  if (because == "patience") return "It stopped because no generation had been better for long enough.";
+  return absl::StrCat("It stopped: ", because, ".");
+}
+
 Html EndOfSearch(const JobView& job) {
   if (!job.result.has_value()) return {};
-  std::string text = absl::StrCat("The search stopped by: ", job.result->stopped_because, ". ", job.result->chosen_because);
-  for (const std::string& warning : job.result->warnings) absl::StrAppend(&text, " Note: ", warning);
+  std::string text = absl::StrCat(WhyItStopped(job.result->stopped_because), " ", job.result->chosen_because, ".");
+  for (const std::string& warning : job.result->warnings) absl::StrAppend(&text, " Note: ", warning, ".");
   return SectionOf("How it ended", Element("p", {}, text));
 }
 

@@ -44,10 +44,11 @@ Row RowOf(const JobView& job, absl::Time now) {
   const JobProgress& progress = job.progress;
   Html name = LinkOf(JobPath(job.job_id), NameOf(TitleOf(job)));
   name += Element("span", {{"class", "sub"}}, job.job_id);
+  Html time = FormatSeconds(absl::ToDoubleSeconds(job.elapsed));
+  time += Element("span", {{"class", "sub"}}, FormatSeconds(progress.engine_seconds), " of devices");
   return {{name, BadgeOf(job.state), ProgressCell(job),
            progress.best_fitness > 0 ? WithError(progress.best_fitness, progress.best_standard_error) : "-",
-           CountOf(progress.trained_tokens), FormatSeconds(progress.engine_seconds),
-           FormatSeconds(absl::ToDoubleSeconds(job.elapsed)), AgoOf(now - job.create_time)}};
+           CountOf(progress.trained_tokens), time, AgoOf(now - job.create_time)}};
 }
 
 }  // namespace
@@ -64,8 +65,8 @@ std::string JobsPage(const JobsSnapshot& jobs, const CoordinatorSnapshot& coordi
   } else {
     std::vector<Row> rows;
     for (const JobView& job : jobs.jobs) rows.push_back(RowOf(job, now));
-    Html table = TableOf({"job", {"state", "text"}, {"progress", "text"}, "fitness", {"trained tokens", "wide"},
-                          {"device time", "wide"}, {"running time", "wide"}, {"created", "wide"}},
+    Html table = TableOf({{"job", "name"}, {"state", "text"}, {"progress", "text narrow"}, {"fitness", "narrow"},
+                          {"trained tokens", "wide"}, {"time", "wide"}, {"created", "wide"}},
                          rows);
     table += PagerOf("/jobs?page=", page, kJobsOnPage, jobs.total);
     table += LegendOf(

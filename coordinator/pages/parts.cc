@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "common/picture/numbers.h"
 
 namespace espalier {
@@ -71,10 +73,13 @@ Html NameOf(const std::string& name) { return Element("bdi", {}, name); }
 
 std::string TitleOf(const JobView& job) {
   if (!job.spec.display_name.empty()) return job.spec.display_name;
-  std::string folder = job.spec.model_folder;
-  while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
-  const std::string name = folder.substr(folder.rfind('/') + 1);
+  const std::string name = FileNameOf(job.spec.model_folder);
   return name.empty() ? job.job_id : name;
+}
+
+std::string FileNameOf(const std::string& path) {
+  const std::string_view trimmed(path.data(), path.find_last_not_of('/') + 1);
+  return std::string(trimmed.substr(trimmed.rfind('/') + 1));
 }
 
 std::string ShortDigest(const std::string& digest) { return digest.substr(0, 12); }
@@ -95,9 +100,19 @@ Html CandidateLink(const std::string& job_id, const CandidateView& candidate) {
   return LinkOf(CandidatePath(job_id, candidate.id), candidate.id);
 }
 
+std::string TaskInWords(const std::string& task_id) {
+  const std::vector<std::string> parts = absl::StrSplit(task_id, '/');
+  int generation = 0, stage = 0;
+  if (parts.size() != 5 || parts[0] != "evaluate" || parts[2].substr(0, 1) != "g" || parts[3].substr(0, 1) != "s" ||
+      !absl::SimpleAtoi(parts[2].substr(1), &generation) || !absl::SimpleAtoi(parts[3].substr(1), &stage)) {
+    return task_id;
+  }
+  return absl::StrCat("generation ", generation + 1, ", stage ", stage + 1, ", mask ", ShortDigest(parts[4]));
+}
+
 std::string WithError(double value, double standard_error) {
   if (standard_error <= 0) return absl::StrFormat("%.4f", value);
-  return absl::StrFormat("%.4f \xC2\xB1 %.4f", value, standard_error);
+  return absl::StrFormat("%.4f \xC2\xB1\xC2\xA0%.4f", value, standard_error);
 }
 
 std::string CountOf(int64_t count) { return FormatCount(static_cast<double>(count)); }

@@ -23,7 +23,7 @@ Html KeyOf(const char* colour, const char* shape);  // of a legend: a CSS variab
 struct Column {
   Column(const char* title, const char* css = "") : name(title), css_class(css) {}  // NOLINT
   const char* name;
-  const char* css_class;  // "text": set left; "wide": not on narrow screens
+  const char* css_class;  // "text": set left; "wide": not on narrow screens; "narrow": wraps there; "name": wraps, two lines at most
 };
 struct Row {
   std::vector<Html> cells;
@@ -38,6 +38,8 @@ Html BadgeOf(const char* css_class, const std::string& text);
 // Names that people or workers chose, kept from turning the text around them.
 Html NameOf(const std::string& name);
 std::string TitleOf(const JobView& job);  // its display name, else the model folder's name, else its id
+// The last part of a path: who may read the pages need not learn where things lie on the coordinator's machine.
+std::string FileNameOf(const std::string& path);
 std::string ShortDigest(const std::string& digest);
 
 std::string JobPath(const std::string& job_id);
@@ -45,6 +47,8 @@ std::string CandidatePath(const std::string& job_id, const std::string& candidat
 std::string WorkerPath(const std::string& worker_id);
 Html LinkOf(const std::string& path, const Html& content);
 Html CandidateLink(const std::string& job_id, const CandidateView& candidate);
+// "evaluate/p0/g4/s2/16df39d13223f919" as "generation 5, stage 3, mask 16df39d13223"; others as they are.
+std::string TaskInWords(const std::string& task_id);
 
 // "0.1234 ± 0.0012"
 std::string WithError(double value, double standard_error);

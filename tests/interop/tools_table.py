@@ -5,8 +5,10 @@ The bundled model with units removed in the first, a middle and the last layer, 
 and compared with the masked dense model. Prints a table; exits with 1 when a row fails.
 """
 
+import contextlib
 import json
 import math
+import os
 import pathlib
 import subprocess
 import sys
@@ -297,6 +299,21 @@ ROWS = {
 }
 
 
+@contextlib.contextmanager
+def said_into(path):
+    """What the tools say of themselves would stand between the rows: it goes into a file, also what their C++ says."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(path, "w") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def main():
     write_export, espalier, *wanted = sys.argv[1:]
     failed = []
@@ -305,8 +322,10 @@ def main():
         print(f"{'export':<14} {'tool':<30} {'loaded':<7} numbers", flush=True)
         for key in wanted or ROWS:
             export, tool, check = ROWS[key]
+            said = setting.root / f"{key}.log"
             try:
-                loaded, numbers = "yes", check(setting)
+                with said_into(said):
+                    loaded, numbers = "yes", check(setting)
             except ImportError as error:
                 loaded, numbers = "no", f"NOT INSTALLED: {error}"
             except Exception as error:  # each row says what is wrong, and the others still run
@@ -314,6 +333,8 @@ def main():
             if loaded == "no":
                 failed.append(key)
             print(f"{export:<14} {tool:<30} {loaded:<7} {numbers}", flush=True)
+            if loaded == "no":
+                print("".join(said.read_text(errors="replace").splitlines(keepends=True)[-20:]), file=sys.stderr)
     if failed:
         print(f"{len(failed)} of {len(wanted or ROWS)} rows failed: {', '.join(failed)}")
     return 1 if failed else 0

@@ -146,7 +146,9 @@ TEST_CASE("Job: the next job with the same bank takes its layers over", "[core]"
     next.resolved.seed = 8;
     service.Create(next);
     CHECK(service.Get("b").progress.step != "bank");
+    CHECK(service.Get("b").progress.engine_seconds == 0);  // of the job that built them
     service.Restart();
+    CHECK(service.Get("b").progress.engine_seconds == 0);
     RunToEnd(service, "b", workers, Evaluator());
     CHECK(service.Get("b").state == JobState::kSucceeded);
   }

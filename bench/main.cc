@@ -42,7 +42,7 @@ void AddEngineFlags(CLI::App& app, Options& options) {
   app.add_option("--calibration-tokens", options.calibration_tokens);
   app.add_option("--levels", options.levels, "Levels of each unit")->check(CLI::Range(2, 64));
   app.add_option("--slots", options.slots, "Tasks that run at once on the device")->check(CLI::Range(1, 64));
-  app.add_option("--device-memory", options.device_memory, "GiB of the device that the engine plans with; 0: all");
+  app.add_option("--device-memory", options.device_memory, "GiB of the device that tensors may take, as on a smaller one; 0: all");
   app.add_option("--state-memory", options.state_memory, "GiB of host memory for survivors' states; 0: a quarter");
   app.add_option("--target-share", options.target_share, "Of the dense model's parameters");
   app.add_option("--state", options.state, "Folder for what is made; without it a temporary one");

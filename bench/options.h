@@ -37,7 +37,7 @@ struct Options {
   double target_share = 0.57;  // of the dense model's parameters
   int64_t calibration_tokens = 524288;
   int levels = 13;
-  double device_memory = 0;  // GiB that the engine plans with; 0: all that the device has
+  double device_memory = 0;  // GiB of the device that the engine may take; 0: all
   double state_memory = 0;   // GiB of host memory for survivors' states; 0: a quarter of the machine's
   int slots = 1;      // tasks that run at once on the device
   std::string trace;  // train too: file for a trace of what is measured; empty: none (it slows it down)

@@ -49,7 +49,7 @@ struct EngineOptions {
   DeviceKind device = DeviceKind::kCpu;
   int device_index = 0;
   int num_slots = 1;
-  int64_t device_memory_bytes = 0;  // what plans may count on of the device's memory; 0: all of it
+  int64_t device_memory_bytes = 0;  // what tensors may take of the device's memory; 0: all of it
   int64_t state_memory_bytes = 0;  // for retained states in host memory; 0: a quarter of the machine's
 };
 

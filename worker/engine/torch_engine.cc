@@ -140,6 +140,7 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeTorchEngine(const EngineOptions& opt
     ESPALIER_ASSIGN_OR_RETURN(const torch::Device device, OpenDevice(options.device, options.device_index));
     ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<ArtifactStore> store, OpenArtifactStore(options.artifact_folder, options.artifact_endpoint));
     UseDevice(device);
+    if (options.device_memory_bytes > 0) LimitDeviceMemory(device, options.device_memory_bytes);
     return std::make_unique<TorchEngine>(resolved, device, std::move(store));
   } catch (...) {
     return StatusOfCurrentException(torch::kCPU);

@@ -10,6 +10,7 @@
 #include <torch/version.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -115,8 +116,10 @@ int64_t FreeDeviceMemory(torch::Device device) {
     size_t free = 0, total = 0;
     if (cudaMemGetInfo(&free, &total) != cudaSuccess) return 0;
     const auto stats = CudaStats(device);
-    const int64_t cached = stats.reserved_bytes[kAllPools].current - stats.allocated_bytes[kAllPools].current;
-    return static_cast<int64_t>(free) + cached;
+    const int64_t reserved = stats.reserved_bytes[kAllPools].current;
+    const double limit = c10::cuda::CUDACachingAllocator::getMemoryFraction(device.index()) * static_cast<double>(total);
+    const int64_t below_limit = std::max<int64_t>(static_cast<int64_t>(limit) - reserved, 0);
+    return std::min(static_cast<int64_t>(free), below_limit) + reserved - stats.allocated_bytes[kAllPools].current;
   }
 #endif
   const std::string available = ProcValue("/proc/meminfo", "MemAvailable");  // "12345 kB"
@@ -160,6 +163,16 @@ void SynchronizeDevice(torch::Device device) {
 void SynchronizeCurrentStream(torch::Device device) {
 #ifdef ESPALIER_HAS_CUDA
   if (device.is_cuda()) c10::cuda::getCurrentCUDAStream(device.index()).synchronize();
+#endif
+}
+
+void LimitDeviceMemory(torch::Device device, int64_t bytes) {
+#ifdef ESPALIER_HAS_CUDA
+  if (!device.is_cuda()) return;
+  const double share = static_cast<double>(bytes) / static_cast<double>(DeviceMemoryBytes(device));
+  c10::cuda::CUDACachingAllocator::setMemoryFraction(std::min(share, 1.0), device.index());
+#else
+  (void)device, (void)bytes;
 #endif
 }
 

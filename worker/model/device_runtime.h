@@ -29,6 +29,8 @@ void SetComputeThreads(int threads);
 std::string DeviceName(torch::Device device);        // "NVIDIA H200", or the CPU's model name
 int64_t DeviceMemoryBytes(torch::Device device);     // of the device; of the machine on CPU
 int64_t FreeDeviceMemory(torch::Device device);      // what an allocation can still get; of the machine on CPU
+// From now on this process's tensors take no more of the device than this, as on a smaller one; no-op on CPU.
+void LimitDeviceMemory(torch::Device device, int64_t bytes);
 std::string InstructionSet(torch::Device device);    // "AVX2 GenuineIntel", "sm_90": kernels differ between these
 std::string TorchVersion();                          // "2.11"
 

@@ -31,8 +31,9 @@ void PrintTime(const v1::TimeEstimate& time) {
   }
   if (time.has_seconds()) {
     const absl::Time when = absl::Now() + absl::Seconds(time.seconds());
-    end = absl::StrFormat("about %s after its start with %d device(s) for itself: %s", FormatSeconds(time.seconds()),
-                          time.num_devices(), absl::FormatTime("%Y-%m-%d %H:%M %Z", when, absl::LocalTimeZone()));
+    const std::string devices = time.num_devices() == 1 ? "1 device" : absl::StrCat(time.num_devices(), " devices");
+    end = absl::StrFormat("about %s after its start with %s for itself: %s", FormatSeconds(time.seconds()),
+                          devices, absl::FormatTime("%Y-%m-%d %H:%M %Z", when, absl::LocalTimeZone()));
   } else if (time.has_device_seconds()) {
     end = "unknown: no worker is there that could take its tasks";
   }

@@ -50,7 +50,7 @@ TimeEstimate EstimateTime(const JobSpec& resolved, const PlannedWork& planned, c
   estimate.num_devices = num_devices;
   if (rate.work <= 0 || rate.seconds <= 0) {
     estimate.basis = absl::StrCat("unknown: no evaluation on a ", DevicesOf(resolved.device),
-                                  " has been measured since this coordinator started");
+                                  " has been measured yet");
     return estimate;
   }
   const double seconds_of_work = rate.seconds / rate.work;

@@ -139,6 +139,7 @@ class Coordinator {
   // recover.cc
   absl::Status Restore(absl::Time now);
   absl::Status RestoreJob(JobRecord record, absl::Time now);
+  absl::Status RestoreRates();
   void RestoreAttempts(JobEntry& job, const std::vector<AttemptRecord>& attempts, absl::Time now);
 
   // jobs.cc

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/wire/record.h"
 #include "coordinator/core/enter.h"
 
 namespace espalier {
@@ -11,6 +12,7 @@ absl::Status Coordinator::Restore(absl::Time now) {
   now_ = now;
   ESPALIER_ASSIGN_OR_RETURN(std::vector<JobRecord> records, parts_.store->LoadJobs());
   for (JobRecord& record : records) ESPALIER_RETURN_IF_ERROR(RestoreJob(std::move(record), now));
+  ESPALIER_RETURN_IF_ERROR(RestoreRates());
   Settle(now);
   return absl::OkStatus();
 }
@@ -43,6 +45,20 @@ absl::Status Coordinator::RestoreJob(JobRecord record, absl::Time now) {
   RestoreAttempts(job, attempts, now);
   if (job.record.state == JobState::kRunning) job.StartClock(now);
   return entered;
+}
+
+// Of each kind of device from the newest job that measured something on one: an older one may be of another fleet.
+absl::Status Coordinator::RestoreRates() {
+  for (auto id = job_order_.rbegin(); id != job_order_.rend(); ++id) {
+    const JobEntry& job = *jobs_.at(*id);
+    if (const auto known = rates_.find(job.spec.device); known != rates_.end() && known->second.num_evaluations > 0) continue;
+    ESPALIER_ASSIGN_OR_RETURN(const std::vector<EventRecord> events, parts_.store->LoadEvents(*id, 0));
+    for (const EventRecord& event : events) {
+      if (event.kind != EventKind::kOutcome || event.attempt == 0) continue;
+      if (const auto outcome = wire::ParseTaskOutcome(event.payload); outcome.ok()) NoteWork(job, *outcome);
+    }
+  }
+  return absl::OkStatus();
 }
 
 void Coordinator::RestoreAttempts(JobEntry& job, const std::vector<AttemptRecord>& attempts, absl::Time now) {

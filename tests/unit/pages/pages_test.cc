@@ -243,6 +243,10 @@ TEST_CASE("Pages: an estimate that was made before a job began stands beside wha
   second.inputs.first_estimate = service.core->EstimateJob(service.now, *preview);
   REQUIRE(second.inputs.first_estimate.device_seconds.has_value());
   CHECK(second.inputs.first_estimate.num_devices == 1);
+  service.Restart();
+  workers[0].Call(service);
+  const TimeEstimate again = service.core->EstimateJob(service.now, *preview);  // the rate outlives the process
+  CHECK(again.device_seconds == second.inputs.first_estimate.device_seconds);
   service.Create(second);
   RunToEnd(service, "two", workers, evaluator);
   service.Restart();

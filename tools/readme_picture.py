@@ -12,7 +12,7 @@ STYLE = """
 :root{--page:#fff;--ink:#1c211d;--soft:#5d675f;--line:#dfe4df;--leaf:#2f7d4f;--wood:#a0642b}
 @media (prefers-color-scheme:dark){:root{--page:#1d211e;--ink:#e7ebe7;--soft:#98a39a;--line:#333a35;--leaf:#5fbf86;--wood:#d99a5b}}
 text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill:var(--soft)}
-text.label,text.off{fill:var(--ink)}text.on{fill:var(--page)}rect.attention{fill:var(--leaf)}rect.ffn{fill:var(--wood)}
+text.label,text.off{fill:var(--ink)}text.on{fill:var(--page)}text.mid{fill:#121a14}rect.attention{fill:var(--leaf)}rect.ffn{fill:var(--wood)}
 rect.page{fill:var(--page);stroke:var(--line)}.gone rect{fill:none;stroke:var(--soft);stroke-dasharray:3 3}.gone path{stroke:var(--soft)}
 """
 

@@ -8,6 +8,7 @@
 #include "client/render/colours.h"
 #include "client/render/format.h"
 #include "client/render/text_width.h"
+#include "common/picture/reasons.h"
 
 namespace espalier {
 namespace {
@@ -117,7 +118,7 @@ ExplanationPart ExplainWhatMoreMightBring(const RunReport& report) {
     const double fall = history[begin].fitness - history.back().fitness;
     const double error = std::max(history[begin].standard_error, history.back().standard_error);
     const int steps = static_cast<int>(history.size() - 1 - begin);
-    const std::string stopped = report.stopped_because.empty() ? "" : absl::StrCat("The search ended by: ", report.stopped_because, ". ");
+    const std::string stopped = report.stopped_because.empty() ? "" : absl::StrCat(StoppedInWords(report.stopped_because), " ");
     if (steps == 0) {
       part.sentences.push_back(absl::StrCat(stopped, "One generation alone shows no trend."));
     } else {

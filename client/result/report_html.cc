@@ -6,6 +6,7 @@
 #include "common/picture/markup.h"
 #include "common/picture/mask_chart.h"
 #include "common/picture/numbers.h"
+#include "common/picture/reasons.h"
 #include "common/picture/style.h"
 
 namespace espalier {
@@ -95,7 +96,7 @@ std::string FitnessSection(const RunReport& report) {
       "<p class=\"legend\"><span class=\"key\" style=\"background:var(--leaf)\"></span>the generation's parent after "
       "its "
       "last stage, with one standard error &nbsp; <span class=\"key\" style=\"background:var(--blue)\"></span>the same "
-      "mask before any training. Lower is better.</p>",
+      "mask before any training. KL divergence from the dense model, nats a token; lower is better.</p>",
       HistoryHtml(report), "</section>");
 }
 
@@ -126,8 +127,8 @@ std::string ReportHtml(const RunReport& report) {
       "content=\"width=device-width,initial-scale=1\"><title>",
       title, " - Espalier</title><style>", PictureStyle(), "</style></head><body><main><h1>", title,
       "</h1><p class=\"lead\">Target ", FormatCount(static_cast<double>(report.target_parameters)),
-      " parameters, windows of ", report.sequence_length, " tokens. Stopped by: ", EscapeHtml(report.stopped_because),
-      ". ", EscapeHtml(report.chosen_because), "</p>");
+      " parameters, windows of ", report.sequence_length, " tokens. ", EscapeHtml(StoppedInWords(report.stopped_because)),
+      report.chosen_because.empty() ? "" : absl::StrCat(" ", EscapeHtml(report.chosen_because), "."), "</p>");
   absl::StrAppend(
       &html, Tiles(report), "<section><h2>Result</h2>", TableHtml(ResultTable(report)),
       "<p class=\"legend\">One-shot: straight from the level bank, before any training. KL: mean divergence from the "

@@ -128,6 +128,11 @@ void PutStages(ScreenWriter& screen, const WatchedJob& job) {
                                                     : "ok",
                     stage.best >= 0 ? absl::StrCat(FormatNumber(stage.best, 4), " ± ", FormatNumber(stage.best_error, 4)) : ""});
   }
+  // Of several jobs the candidates are not fetched, and then no stage has a best one.
+  const bool has_best = std::any_of(job.stages.begin(), job.stages.end(), [](const WatchedStage& stage) { return stage.best >= 0; });
+  if (!has_best) {
+    for (auto& row : rows) row.pop_back();
+  }
   screen.Gap();
   screen.Table(rows);
 }

@@ -7,6 +7,7 @@
 #include "common/picture/fitness_chart.h"
 #include "common/picture/line_chart.h"
 #include "common/picture/numbers.h"
+#include "common/picture/reasons.h"
 #include "coordinator/pages/generation_section.h"
 #include "coordinator/pages/job_cost.h"
 #include "coordinator/pages/page.h"
@@ -212,17 +213,10 @@ Html RunningSection(const JobSnapshot& snapshot) {
   return SectionOf("Running now", html);
 }
 
-std::string WhyItStopped(const std::string& because) {
-  if (because == "generations") return "All its generations were made.";
-  if (because == "token_budget") return "It stopped when its token budget was spent.";
-  if (because == "wall_time") return "It stopped when its time was over.";
-  if (because == "patience") return "It stopped because no generation had been better for long enough.";
-  return absl::StrCat("It stopped: ", because, ".");
-}
-
 Html EndOfSearch(const JobView& job) {
   if (!job.result.has_value()) return {};
-  std::string text = absl::StrCat(WhyItStopped(job.result->stopped_because), " ", job.result->chosen_because, ".");
+  std::string text = StoppedInWords(job.result->stopped_because);
+  if (!job.result->chosen_because.empty()) absl::StrAppend(&text, " ", job.result->chosen_because, ".");
   for (const std::string& warning : job.result->warnings) absl::StrAppend(&text, " Note: ", warning, ".");
   return SectionOf("How it ended", Element("p", {}, text));
 }

@@ -40,11 +40,13 @@ class Postgres:
 
 
 class Coordinator:
-    def __init__(self, programs: Programs, folder: pathlib.Path, name: str, store: str, *more):
+    """`address`: None for a Unix socket in its folder."""
+
+    def __init__(self, programs: Programs, folder: pathlib.Path, name: str, store: str, *more, address: str | None = None):
         self.name = name
         self.state = folder / name
         self.state.mkdir(exist_ok=True)
-        self.address = f"unix:{self.state}/c"
+        self.address = address or f"unix:{self.state}/c"
         self.ready = self.state / "ready"
         self.ready.unlink(missing_ok=True)
         self.log = open(self.state / "log", "a")
@@ -67,9 +69,11 @@ class Coordinator:
 
 
 class Cluster:
-    """Two coordinators on a database of their own (`store`: on this one, which is there), and workers."""
+    """Two coordinators on a database of their own (`store`: on this one, which is there), and workers. `more`: flags of the
+    coordinators; `caller`: of workers and commands; `ports`: on which they listen at localhost instead of on Unix sockets."""
 
-    def __init__(self, programs: Programs, folder: pathlib.Path, postgres: Postgres, name: str, workers: int = 4, more=(), store: str = ""):
+    def __init__(self, programs: Programs, folder: pathlib.Path, postgres: Postgres, name: str, workers: int = 4, more=(), store: str = "",
+                 caller=(), ports=(None, None)):
         self.programs = programs
         self.postgres = postgres
         self.database = name
@@ -77,16 +81,18 @@ class Cluster:
         self.folder.mkdir(exist_ok=True)
         self.store = store or postgres.new_database(name)
         self.more = more
-        self.a = Coordinator(programs, self.folder, "a", self.store, *more)
+        self.caller = [str(word) for word in caller]
+        addresses = [port and f"localhost:{port}" for port in ports]
+        self.a = Coordinator(programs, self.folder, "a", self.store, *more, address=addresses[0])
         wait_until(self.a.leads, 60, "the first coordinator leads")
-        self.b = Coordinator(programs, self.folder, "b", self.store, *more)
+        self.b = Coordinator(programs, self.folder, "b", self.store, *more, address=addresses[1])
         self.addresses = f"{self.a.address},{self.b.address}"
         self.workers = [subprocess.Popen([programs.environment["ESPALIER_WORKER"], "--coordinator", self.addresses, "--artifacts",
-                                          str(self.folder / "artifacts")], env=programs.environment, stdout=subprocess.DEVNULL,
+                                          str(self.folder / "artifacts"), *self.caller], env=programs.environment, stdout=subprocess.DEVNULL,
                                          stderr=subprocess.DEVNULL) for _ in range(workers)]
 
     def run(self, *arguments, timeout: float = 120):
-        return self.programs.run(*arguments, "--coordinator", self.addresses, timeout=timeout)
+        return self.programs.run(*arguments, "--coordinator", self.addresses, *self.caller, timeout=timeout)
 
     def submit(self, job: str = "a"):
         code, _, err = self.run("submit", "--model", TINY, "--tokens", SAMPLES, "--target", "60%", "--head-granularity", "head",
@@ -94,7 +100,7 @@ class Cluster:
         check(code == 0, f"submit: {code}: {err}")
 
     def watch(self, job: str = "a") -> subprocess.Popen:
-        return self.programs.start("watch", job, "--coordinator", self.addresses)
+        return self.programs.start("watch", job, "--coordinator", self.addresses, *self.caller)
 
     def masks(self, job: str = "a"):
         code, _, err = self.run("export", job, "--output", self.folder / f"out-{job}")

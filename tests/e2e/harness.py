@@ -14,26 +14,34 @@ import time
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 TINY = SOURCE / "examples" / "tiny"
 SAMPLES = SOURCE / "examples" / "tiny-samples.npy"
-# A whole job for the real engine on the tiny model, in some seconds.
-SHORT_JOB = """
-target { count: 2362560 }
-ladder { head_granularity: HEAD attention_levels: 4 ffn_levels: 5 }
+SHORT_STAGES = ((2, 0, 1024), (1, 1024, 1024))  # survivors, trained tokens, scored tokens
+
+
+def short_job(generations: int = 2, offspring: int = 4, stages=SHORT_STAGES, seed: int = 7) -> str:
+    """A whole job for the real engine on the tiny model; by default of some seconds."""
+    lines = "\n".join(f"  stages {{ survivors: {survivors} train_tokens: {trained} score_tokens: {scored} }}"
+                      for survivors, trained, scored in stages)
+    return f"""
+target {{ count: 2362560 }}
+ladder {{ head_granularity: HEAD attention_levels: 4 ffn_levels: 5 }}
 calibration_tokens: 8192
 sequence_length: 128
 additive_score_tokens: 1024
-phases {
-  name: "short" generations: 2 offspring: 4 redraw_every: 1 same_kind_weight: 1 cross_kind_weight: 1
-  stages { survivors: 2 train_tokens: 0 score_tokens: 1024 }
-  stages { survivors: 1 train_tokens: 1024 score_tokens: 1024 }
-  train { loss: KL learning_rate: 5e-4 }
-}
-play_off { tokens: 1024 tokens_per_step: 512 }
+phases {{
+  name: "short" generations: {generations} offspring: {offspring} redraw_every: 1 same_kind_weight: 1 cross_kind_weight: 1
+{lines}
+  train {{ loss: KL learning_rate: 5e-4 }}
+}}
+play_off {{ tokens: 1024 tokens_per_step: 512 }}
 play_off_score_tokens: 1024
 report_score_tokens: 1024
-recovery { tokens: 4096 tokens_per_step: 1024 }
+recovery {{ tokens: 4096 tokens_per_step: 1024 }}
 tokens_per_step: 512
-seed: 7
+seed: {seed}
 """
+
+
+SHORT_JOB = short_job()
 
 
 class Programs:
@@ -137,5 +145,5 @@ def main(tests, *arguments):
     sys.exit(1 if failed else 0)
 
 
-__all__ = ["Programs", "Folder", "TINY", "SAMPLES", "SHORT_JOB", "SOURCE", "processes_with", "servers_with", "wait_until", "masks", "read_json",
-           "check", "main", "random", "signal", "os", "time"]
+__all__ = ["Programs", "Folder", "TINY", "SAMPLES", "SHORT_JOB", "short_job", "SOURCE", "processes_with", "servers_with", "wait_until",
+           "masks", "read_json", "check", "main", "random", "signal", "os", "time"]

@@ -75,7 +75,7 @@ def healthy_job(prometheus, deployment):
     time.sleep(3)
     healthy_since = time.time()
     job = deployment.folder / "job.textproto"
-    job.write_text(f'model_folder: "{harness.TINY}" tokens_path: "{harness.SAMPLES}"\n{harness.SHORT_JOB.replace("generations: 2", "generations: 4")}')
+    job.write_text(f'model_folder: "{harness.TINY}" tokens_path: "{harness.SAMPLES}"\n{harness.short_job(generations=4)}')
     for name in ("first", "second"):  # the second takes its bank over
         code, _, err = deployment.run("submit", "--job", job, "--job-id", name)
         harness_check(code == 0, f"submit: {code}: {err}")

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "client/render/format.h"
+#include "common/base/descriptor.h"
 #include "common/base/files.h"
 
 namespace espalier {
@@ -39,19 +40,7 @@ int64_t FromMeminfo(const char* name) {
   return 0;
 }
 
-class Socket {
- public:
-  explicit Socket(int family) : fd_(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {}
-  ~Socket() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  int fd() const { return fd_; }
-
- private:
-  const int fd_;
-};
+Descriptor StreamSocket(int family) { return Descriptor(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
 
 Check WrongAddress(const std::string& address, const std::string& why, const std::string& remedy) {
   return {"address", Verdict::kWrong, absl::StrCat(address, ": ", why), remedy};
@@ -69,9 +58,9 @@ Check CheckUnixAddress(const std::string& address, const std::string& path) {
                         "name a folder that you may write to");
   socket_address.sun_family = AF_UNIX;
   path.copy(socket_address.sun_path, path.size());
-  const Socket socket(AF_UNIX);
+  const Descriptor socket = StreamSocket(AF_UNIX);
   const bool answers =
-      ::connect(socket.fd(), reinterpret_cast<const sockaddr*>(&socket_address), sizeof(socket_address)) == 0;
+      ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&socket_address), sizeof(socket_address)) == 0;
   if (answers)
     return {"address", Verdict::kWarning, absl::StrCat(address, ": something listens there already"),
             "that is right if it is your coordinator; a second one needs another path"};
@@ -92,10 +81,10 @@ Check CheckTcpAddress(const std::string& address) {
   const int error = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), absl::StrCat(port).c_str(), &hints, &found);
   if (error != 0)
     return WrongAddress(address, absl::StrCat("no such host: ", ::gai_strerror(error)), "check the name, or name an address");
-  const Socket socket(found->ai_family);
+  const Descriptor socket = StreamSocket(found->ai_family);
   const int on = 1;
-  ::setsockopt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  const bool is_free = ::bind(socket.fd(), found->ai_addr, found->ai_addrlen) == 0 && ::listen(socket.fd(), 1) == 0;
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  const bool is_free = ::bind(socket.get(), found->ai_addr, found->ai_addrlen) == 0 && ::listen(socket.get(), 1) == 0;
   const int why = errno;
   ::freeaddrinfo(found);
   if (is_free && absl::EndsWith(address, ":0")) return {"address", Verdict::kOk, absl::StrCat(address, ": a port can be had")};

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/descriptor.h"
 #include "common/base/files.h"
 #include "common/base/sha256.h"
 #include "common/base/status_macros.h"
@@ -54,44 +55,18 @@ absl::Status Stream(Connection& connection, const std::string& digest, const Sin
   return absl::DataLossError(absl::StrCat("artifact ", digest, " arrived with digest ", actual, "; it is damaged"));
 }
 
-class OutputFile {
- public:
-  explicit OutputFile(std::string path)
-      : path_(std::move(path)), fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) {}
-  ~OutputFile() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
-
-  absl::Status Write(std::string_view bytes) {
-    if (fd_ < 0) return ErrnoStatus("cannot create", path_);
-    while (!bytes.empty()) {
-      const ssize_t count = ::write(fd_, bytes.data(), bytes.size());
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return ErrnoStatus("cannot write", path_);
-      bytes.remove_prefix(static_cast<size_t>(count));
-    }
-    return absl::OkStatus();
-  }
-  absl::Status Sync() { return ::fsync(fd_) == 0 ? absl::OkStatus() : ErrnoStatus("cannot sync", path_); }
-
- private:
-  const std::string path_;
-  const int fd_;
-};
-
 absl::Status FetchFile(Connection& connection, const v1::ExportedFile& file, const std::string& folder) {
   const fs::path name(file.name());
   if (name.empty() || name.filename() != name || file.name() == "." || file.name() == "..") {
     return absl::InvalidArgumentError(
         absl::StrCat("the export names a file '", file.name(), "', which is no plain file name"));
   }
-  OutputFile output((fs::path(folder) / name).string());
-  ESPALIER_RETURN_IF_ERROR(output.Write(""));
+  const std::string path = (fs::path(folder) / name).string();
+  const Descriptor output(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (!output.is_open()) return ErrnoStatus("cannot create", path);
   ESPALIER_RETURN_IF_ERROR(
-      Stream(connection, file.digest(), [&](std::string_view bytes) { return output.Write(bytes); }));
-  return output.Sync();
+      Stream(connection, file.digest(), [&](std::string_view bytes) { return WriteAll(output, bytes, path); }));
+  return ::fsync(output.get()) == 0 ? absl::OkStatus() : ErrnoStatus("cannot sync", path);
 }
 
 absl::Status MoveIntoPlace(const fs::path& from, const fs::path& to) {

@@ -12,6 +12,7 @@
 #include "common/artifacts/artifact_names.h"
 #include "common/artifacts/artifact_store.h"
 #include "common/base/atomic_file.h"
+#include "common/base/descriptor.h"
 #include "common/base/files.h"
 #include "common/base/sha256.h"
 #include "common/base/status_macros.h"
@@ -24,19 +25,7 @@ constexpr size_t kCopyBytes = 1 << 20;
 // A writer that died leaves its temporary file; a live one touches its own far more often than this.
 constexpr std::chrono::hours kAbandonedAfter{24};
 
-class Descriptor {
- public:
-  explicit Descriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
+Descriptor OpenToRead(const std::string& path) { return Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC)); }
 
 absl::StatusOr<int64_t> SizeOf(const Descriptor& file, const std::string& path) {
   struct stat info;
@@ -103,8 +92,8 @@ class FolderArtifactStore final : public ArtifactStore {
   }
 
   absl::StatusOr<std::string> PutFile(const std::string& path) override {
-    Descriptor source(path);
-    if (source.get() < 0) return ErrnoStatus("cannot open", path);
+    const Descriptor source = OpenToRead(path);
+    if (!source.is_open()) return ErrnoStatus("cannot open", path);
     // Copied while it is hashed, so that a file that changes meanwhile still lands under the digest of what was copied.
     ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<AtomicFile> file, AtomicFile::Create(folder_ + "/tmp/put"));
     Sha256 hash;
@@ -132,8 +121,8 @@ class FolderArtifactStore final : public ArtifactStore {
 
   absl::StatusOr<std::string> GetRange(const std::string& digest, int64_t offset, int64_t length) override {
     ESPALIER_RETURN_IF_ERROR(CheckArtifactDigest(digest));
-    Descriptor file(PathOf(digest));
-    if (file.get() < 0) return OpenError(digest);
+    const Descriptor file = OpenToRead(PathOf(digest));
+    if (!file.is_open()) return OpenError(digest);
     ESPALIER_ASSIGN_OR_RETURN(const int64_t size, SizeOf(file, PathOf(digest)));
     if (offset < 0 || length < 0 || offset > size) {
       return absl::OutOfRangeError(
@@ -144,8 +133,8 @@ class FolderArtifactStore final : public ArtifactStore {
 
   absl::StatusOr<int64_t> Size(const std::string& digest) override {
     ESPALIER_RETURN_IF_ERROR(CheckArtifactDigest(digest));
-    Descriptor file(PathOf(digest));
-    if (file.get() < 0) return OpenError(digest);
+    const Descriptor file = OpenToRead(PathOf(digest));
+    if (!file.is_open()) return OpenError(digest);
     return SizeOf(file, PathOf(digest));
   }
 

@@ -4,13 +4,13 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "common/base/descriptor.h"
 #include "common/base/files.h"
 
 namespace espalier {
@@ -19,18 +19,15 @@ namespace espalier {
 class MappedBytes {
  public:
   static absl::StatusOr<MappedBytes> Open(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return ErrnoStatus("cannot open", path);
+    const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file.is_open()) return ErrnoStatus("cannot open", path);
     struct stat info {};
+    if (::fstat(file.get(), &info) != 0) return ErrnoStatus("cannot read", path);
     void* data = nullptr;
-    bool is_ok = ::fstat(fd, &info) == 0;
-    if (is_ok && info.st_size > 0) {
-      data = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
-      is_ok = data != MAP_FAILED;
+    if (info.st_size > 0) {
+      data = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, file.get(), 0);
+      if (data == MAP_FAILED) return ErrnoStatus("cannot read", path);
     }
-    const absl::Status status = is_ok ? absl::OkStatus() : ErrnoStatus("cannot read", path);
-    ::close(fd);
-    if (!is_ok) return status;
     return MappedBytes(data, static_cast<size_t>(info.st_size));
   }
   ~MappedBytes() {

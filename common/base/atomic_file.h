@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/descriptor.h"
 
 namespace espalier {
 
@@ -26,8 +27,8 @@ class AtomicFile {
   absl::Status Commit(const std::string& path);
 
  private:
-  AtomicFile(int fd, std::string temporary) : fd_(fd), temporary_(std::move(temporary)) {}
-  int fd_;
+  AtomicFile(Descriptor file, std::string temporary) : file_(std::move(file)), temporary_(std::move(temporary)) {}
+  Descriptor file_;
   std::string temporary_;
 };
 

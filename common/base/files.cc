@@ -4,55 +4,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/status_macros.h"
+#include "common/base/atomic_file.h"
+#include "common/base/descriptor.h"
 #include "common/base/strings.h"
 
 namespace espalier {
-namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-absl::Status WriteAll(int fd, std::string_view content, const std::string& path) {
-  while (!content.empty()) {
-    const ssize_t written = ::write(fd, content.data(), content.size());
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      return ErrnoStatus("cannot write", path);
-    }
-    content.remove_prefix(static_cast<size_t>(written));
-  }
-  if (::fsync(fd) != 0) return ErrnoStatus("cannot sync", path);
-  return absl::OkStatus();
-}
-
-absl::Status SyncFolder(const std::string& folder) {
-  Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (descriptor.get() < 0) return ErrnoStatus("cannot open folder", folder);
-  if (::fsync(descriptor.get()) != 0) return ErrnoStatus("cannot sync folder", folder);
-  return absl::OkStatus();
-}
-
-}  // namespace
-
 absl::Status ErrnoStatus(std::string_view what, const std::string& path) {
   const int error = errno;
   const std::string message = absl::StrCat(ToAbsl(what), " '", path, "': ", std::strerror(error));
@@ -74,8 +36,8 @@ absl::Status ErrnoStatus(std::string_view what, const std::string& path) {
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes) {
   // Opened without blocking, because a named pipe would wait for somebody who writes; read as usual.
-  Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (descriptor.get() < 0) return ErrnoStatus("cannot open", path);
+  const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!descriptor.is_open()) return ErrnoStatus("cannot open", path);
   ::fcntl(descriptor.get(), F_SETFL, ::fcntl(descriptor.get(), F_GETFL) & ~O_NONBLOCK);
   struct stat info;
   if (::fstat(descriptor.get(), &info) != 0) return ErrnoStatus("cannot stat", path);
@@ -97,21 +59,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes)
 }
 
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content) {
-  static std::atomic<uint64_t> counter{0};
-  const std::string temporary = absl::StrCat(path, ".tmp-", ::getpid(), "-", counter.fetch_add(1));
-  absl::Status status;
-  {
-    Descriptor descriptor(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-    if (descriptor.get() < 0) return ErrnoStatus("cannot create", temporary);
-    status = WriteAll(descriptor.get(), content, path);
-  }
-  if (status.ok() && ::rename(temporary.c_str(), path.c_str()) != 0) status = ErrnoStatus("cannot rename to", path);
-  if (!status.ok()) {
-    ::unlink(temporary.c_str());
-    return status;
-  }
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  return SyncFolder(folder.empty() ? "." : folder);
+  return WritePiecesAtomically(path, {content});
 }
 
 absl::Status CreateFolders(const std::string& path) {

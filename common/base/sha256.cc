@@ -6,13 +6,14 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
-#include <cstdio>
 #include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/base/descriptor.h"
 
 namespace espalier {
 
@@ -45,24 +46,20 @@ std::string Sha256Hex(std::string_view bytes) {
 
 absl::StatusOr<std::string> Sha256HexOfFile(const std::string& path) {
   // A pipe would wait for somebody who writes, a device might never end.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat info;
-  if (fd < 0 || ::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    if (fd >= 0) ::close(fd);
+  if (!file.is_open() || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
     return absl::NotFoundError(absl::StrCat("cannot open '", path, "' as a regular file"));
-  }
-  std::FILE* file = ::fdopen(fd, "rb");
-  if (file == nullptr) {
-    ::close(fd);
-    return absl::UnavailableError(absl::StrCat("cannot read '", path, "'"));
   }
   Sha256 sha;
   std::vector<char> buffer(1 << 20);
-  size_t count = 0;
-  while ((count = std::fread(buffer.data(), 1, buffer.size(), file)) > 0) sha.Update({buffer.data(), count});
-  const bool failed = std::ferror(file) != 0;
-  std::fclose(file);
-  if (failed) return absl::UnavailableError(absl::StrCat("cannot read '", path, "'"));
+  while (true) {
+    const ssize_t count = ::read(file.get(), buffer.data(), buffer.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return absl::UnavailableError(absl::StrCat("cannot read '", path, "'"));
+    if (count == 0) break;
+    sha.Update({buffer.data(), static_cast<size_t>(count)});
+  }
   return sha.FinishHex();
 }
 

@@ -3,39 +3,27 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/descriptor.h"
 #include "common/base/files.h"
 
 namespace espalier::checkpoint {
 
 absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(const std::string& path) {
   // Without blocking: opening a pipe would wait for somebody who writes.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return ErrnoStatus("cannot open", path);
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file.is_open()) return ErrnoStatus("cannot open", path);
   struct stat info;
-  if (::fstat(fd, &info) != 0) {
-    const absl::Status status = ErrnoStatus("cannot stat", path);
-    ::close(fd);
-    return status;
-  }
-  if (!S_ISREG(info.st_mode)) {
-    ::close(fd);
-    return absl::InvalidArgumentError(absl::StrCat("'", path, "' is not a regular file"));
-  }
+  if (::fstat(file.get(), &info) != 0) return ErrnoStatus("cannot stat", path);
+  if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat("'", path, "' is not a regular file"));
   const size_t size = static_cast<size_t>(info.st_size);
   const char* data = nullptr;
   if (size > 0) {
-    void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (mapped == MAP_FAILED) {
-      const absl::Status status = ErrnoStatus("cannot map", path);
-      ::close(fd);
-      return status;
-    }
+    void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+    if (mapped == MAP_FAILED) return ErrnoStatus("cannot map", path);
     data = static_cast<const char*>(mapped);
   }
-  ::close(fd);
   return std::unique_ptr<MappedFile>(new MappedFile(path, std::string_view(data, size)));
 }
 

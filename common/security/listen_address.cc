@@ -14,6 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/descriptor.h"
 #include "common/base/files.h"
 
 namespace espalier {
@@ -22,11 +23,8 @@ namespace {
 constexpr char kUnix[] = "unix:";
 
 bool SomebodyAnswers(const sockaddr_un& address) {
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return false;
-  const bool answers = ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
-  ::close(fd);
-  return answers;
+  const Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return socket.is_open() && ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
 }
 
 absl::Status PrepareUnix(const std::string& path) {
@@ -60,14 +58,13 @@ absl::Status PrepareTcp(const ListenAddress& address) {
     return absl::InvalidArgumentError(absl::StrCat("--listen: '", address.host, "': ", ::gai_strerror(error)));
   }
   absl::Status status;
-  const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const Descriptor socket(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int reuse = 1;
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
-  if (fd < 0 || ::bind(fd, found->ai_addr, found->ai_addrlen) != 0) {
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
+  if (!socket.is_open() || ::bind(socket.get(), found->ai_addr, found->ai_addrlen) != 0) {
     status = absl::FailedPreconditionError(absl::StrCat("--listen: cannot listen on ", address.ToText(), ": ",
                                                         std::strerror(errno), "; name another address or port"));
   }
-  if (fd >= 0) ::close(fd);
   ::freeaddrinfo(found);
   return status;
 }

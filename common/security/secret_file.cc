@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "common/base/descriptor.h"
 #include "common/base/files.h"
 #include "common/base/status_macros.h"
 
@@ -20,21 +21,6 @@ namespace {
 
 constexpr size_t kMinTokenBytes = 16;
 constexpr int64_t kMaxTokenFileBytes = 4096;
-
-class Descriptor {
- public:
-  // Without blocking: what was named may be a pipe.
-  explicit Descriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 absl::Status CheckMode(const struct stat& info, const std::string& path) {
   if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat("'", path, "' is no regular file"));
@@ -52,13 +38,10 @@ absl::Status CheckMode(const struct stat& info, const std::string& path) {
 
 absl::StatusOr<std::string> MakeToken(const std::string& path) {
   ESPALIER_ASSIGN_OR_RETURN(const std::string token, NewToken());
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0) return ErrnoStatus("cannot make the token file", path);
-  const std::string line = token + "\n";
-  const bool is_written = ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size()) && ::fsync(fd) == 0;
-  const absl::Status status = is_written ? absl::OkStatus() : ErrnoStatus("cannot write the token file", path);
-  ::close(fd);
-  if (!status.ok()) return status;
+  const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file.is_open()) return ErrnoStatus("cannot make the token file", path);
+  ESPALIER_RETURN_IF_ERROR(WriteAll(file, token + "\n", path));
+  if (::fsync(file.get()) != 0) return ErrnoStatus("cannot sync the token file", path);
   return token;
 }
 
@@ -71,9 +54,10 @@ absl::Status CheckSecretFile(const std::string& path) {
 }
 
 absl::StatusOr<std::string> ReadSecretFile(const std::string& path, int64_t max_bytes) {
-  const Descriptor file(path);
+  // Without blocking: what was named may be a pipe.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat info;
-  if (file.get() < 0 || ::fstat(file.get(), &info) != 0) return ErrnoStatus("cannot open", path);
+  if (!file.is_open() || ::fstat(file.get(), &info) != 0) return ErrnoStatus("cannot open", path);
   ESPALIER_RETURN_IF_ERROR(CheckMode(info, path));
   std::string content;
   char buffer[4096];

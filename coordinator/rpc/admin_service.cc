@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/descriptor.h"
 #include "common/base/files.h"
 #include "common/base/sha256.h"
 #include "common/base/status_macros.h"
@@ -22,9 +23,6 @@ class BackupReactor final : public grpc::ServerWriteReactor<v1::BackupResponse> 
  public:
   BackupReactor(BackupSource* source, Executor* readers, std::string folder)
       : source_(source), readers_(readers), folder_(std::move(folder)) {}
-  ~BackupReactor() override {
-    if (fd_ >= 0) ::close(fd_);
-  }
 
   void Begin() {
     readers_->Post([this] {
@@ -48,15 +46,15 @@ class BackupReactor final : public grpc::ServerWriteReactor<v1::BackupResponse> 
     ESPALIER_RETURN_IF_ERROR(CreateFolders(folder_));
     const std::string path = absl::StrCat(folder_, "/backup-", NewUuid());
     const absl::Status status = source_->Backup(path);
-    if (status.ok()) fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    const absl::Status opened = fd_ >= 0 ? absl::OkStatus() : ErrnoStatus("cannot open the copy", path);
+    if (status.ok()) copy_ = Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const absl::Status opened = copy_.is_open() ? absl::OkStatus() : ErrnoStatus("cannot open the copy", path);
     ::unlink(path.c_str());
     return status.ok() ? opened : status;
   }
 
   void WriteNext() {
     std::string piece(kPieceBytes, '\0');
-    const ssize_t length = ::read(fd_, piece.data(), piece.size());
+    const ssize_t length = ::read(copy_.get(), piece.data(), piece.size());
     if (length < 0) return Finish(ToGrpc(ErrnoStatus("cannot read", "the copy of the database")));
     piece.resize(static_cast<size_t>(length));
     message_.Clear();
@@ -72,7 +70,7 @@ class BackupReactor final : public grpc::ServerWriteReactor<v1::BackupResponse> 
   BackupSource* source_;
   Executor* readers_;
   const std::string folder_;
-  int fd_ = -1;
+  Descriptor copy_;
   Sha256 digest_;
   v1::BackupResponse message_;
 };

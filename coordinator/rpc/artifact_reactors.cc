@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/descriptor.h"
 #include "common/base/files.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -119,15 +120,15 @@ class UploadReactor final : public grpc::ServerReadReactor<v1::UploadArtifactReq
     Finish(ToGrpc(status));
   }
   void RemoveFile() {
-    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+    file_.Close();
     if (!path_.empty()) ::unlink(std::exchange(path_, "").c_str());
   }
 
   absl::Status Open() {
     ESPALIER_RETURN_IF_ERROR(CreateFolders(limits_.upload_folder));
     path_ = limits_.upload_folder + "/upload-XXXXXX";
-    fd_ = ::mkstemp(path_.data());
-    if (fd_ >= 0) return absl::OkStatus();
+    file_ = Descriptor(::mkstemp(path_.data()));
+    if (file_.is_open()) return absl::OkStatus();
     const absl::Status status = absl::UnavailableError(absl::StrCat("cannot store uploads: ", std::strerror(errno)));
     path_.clear();
     return status;
@@ -143,13 +144,7 @@ class UploadReactor final : public grpc::ServerReadReactor<v1::UploadArtifactReq
       return absl::ResourceExhaustedError(
           absl::StrCat("the upload is larger than the limit of ", limits_.max_bytes, " bytes"));
     }
-    const std::string& data = message_.data();
-    for (size_t at = 0; at < data.size();) {
-      const ssize_t written = ::write(fd_, data.data() + at, data.size() - at);
-      if (written < 0) return ErrnoStatus("cannot write the upload", path_);
-      at += static_cast<size_t>(written);
-    }
-    return absl::OkStatus();
+    return WriteAll(file_, message_.data(), path_);
   }
 
   absl::Status Store() {
@@ -173,7 +168,7 @@ class UploadReactor final : public grpc::ServerReadReactor<v1::UploadArtifactReq
   std::string path_;
   std::string digest_;
   int64_t bytes_ = 0;
-  int fd_ = -1;
+  Descriptor file_;
   Quota::Ticket ticket_;
 };
 

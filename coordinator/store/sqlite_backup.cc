@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/descriptor.h"
 #include "common/base/files.h"
 #include "common/base/status_macros.h"
 #include "coordinator/store/backup_source.h"
@@ -71,11 +72,9 @@ absl::Status PutEpochFarOn(const std::string& path) {
 }
 
 absl::Status SyncFile(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return ErrnoStatus("cannot open", path);
-  const absl::Status status = ::fsync(fd) == 0 ? absl::OkStatus() : ErrnoStatus("cannot sync", path);
-  ::close(fd);
-  return status;
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.is_open()) return ErrnoStatus("cannot open", path);
+  return ::fsync(file.get()) == 0 ? absl::OkStatus() : ErrnoStatus("cannot sync", path);
 }
 
 }  // namespace

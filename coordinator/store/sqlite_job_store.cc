@@ -11,6 +11,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/descriptor.h"
 #include "common/base/files.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -22,38 +23,27 @@ namespace espalier {
 namespace {
 
 // Held while the store is open; the system drops it with the process, however it ends.
-class LockFile {
- public:
-  static absl::StatusOr<std::unique_ptr<LockFile>> Take(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) return ErrnoStatus("cannot open the lock file", path);
-    auto lock = std::make_unique<LockFile>(fd);
-    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("another coordinator uses this state: '", path, "' is locked"));
-    }
-    return lock;
+// Held as long as the descriptor is open.
+absl::StatusOr<Descriptor> TakeLock(const std::string& path) {
+  Descriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock.is_open()) return ErrnoStatus("cannot open the lock file", path);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    return absl::FailedPreconditionError(absl::StrCat("another coordinator uses this state: '", path, "' is locked"));
   }
-  explicit LockFile(int fd) : fd_(fd) {}
-  ~LockFile() { ::close(fd_); }
-  LockFile(const LockFile&) = delete;
-  LockFile& operator=(const LockFile&) = delete;
-
- private:
-  int fd_;
-};
+  return lock;
+}
 
 class SqliteJobStore final : public SociJobStore, public BackupSource {
  public:
-  SqliteJobStore(std::unique_ptr<LockFile> lock, std::unique_ptr<soci::session> session, SqlDialect dialect,
+  SqliteJobStore(Descriptor lock, std::unique_ptr<soci::session> session, SqlDialect dialect,
                  int64_t epoch)
       : SociJobStore(std::move(session), std::move(dialect), epoch), lock_(std::move(lock)) {}
 
   // By the one connection: what is committed is in it and nothing else.
   absl::Status Backup(const std::string& path) override {
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0 && errno == EEXIST) return absl::AlreadyExistsError(absl::StrCat("'", path, "' exists"));
-    if (fd < 0) return ErrnoStatus("cannot make", path);
+    Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (!file.is_open() && errno == EEXIST) return absl::AlreadyExistsError(absl::StrCat("'", path, "' exists"));
+    if (!file.is_open()) return ErrnoStatus("cannot make", path);
     absl::Status status;
     const std::lock_guard lock(use());
     try {
@@ -61,14 +51,13 @@ class SqliteJobStore final : public SociJobStore, public BackupSource {
     } catch (const soci::soci_error& error) {
       status = dialect().translate(error, "copying the database");
     }
-    if (status.ok() && ::fsync(fd) != 0) status = ErrnoStatus("cannot sync", path);
-    ::close(fd);
+    if (status.ok() && ::fsync(file.get()) != 0) status = ErrnoStatus("cannot sync", path);
     if (!status.ok()) ::unlink(path.c_str());
     return status;
   }
 
  private:
-  std::unique_ptr<LockFile> lock_;
+  Descriptor lock_;
 };
 
 absl::Status Translate(const soci::soci_error& error, const std::string& what, const std::string& path) {
@@ -130,15 +119,15 @@ absl::Status MakeOrMigrate(soci::session& session, const std::string& path) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteJobStore(const std::string& path) {
-  ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<LockFile> lock, LockFile::Take(path + ".lock"));
+  ESPALIER_ASSIGN_OR_RETURN(Descriptor lock, TakeLock(path + ".lock"));
   SqlDialect dialect;
   dialect.translate = [path](const soci::soci_error& error, const std::string& what) {
     return Translate(error, what, path);
   };
   // Made here so that nobody else can read it (job specifications name people's files); SQLite's side files follow it.
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return ErrnoStatus("cannot open the database", path);
-  ::close(fd);
+  Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!file.is_open()) return ErrnoStatus("cannot open the database", path);
+  file.Close();  // SQLite's locks of the file would go with a later close
   try {
     auto session = std::make_unique<soci::session>(soci::sqlite3, absl::StrCat("db=\"", path, "\" timeout=2"));
     *session << "PRAGMA locking_mode = EXCLUSIVE";  // before the first access: then WAL needs no shared memory

@@ -298,4 +298,11 @@ void RunJobStoreContract(const StoreFactory& open) {
   SECTION("every start has a newer epoch") { CheckEpochs(open); }
 }
 
+JobRecord LargeJob(const std::string& id) {
+  JobRecord job;
+  job.job_id = id;
+  job.spec = std::string(2000, 's');
+  return job;
+}
+
 }  // namespace espalier::testing

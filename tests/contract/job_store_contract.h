@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "coordinator/store/job_store.h"
 
@@ -13,5 +14,8 @@ namespace espalier::testing {
 using StoreFactory = std::function<std::unique_ptr<JobStore>()>;
 
 void RunJobStoreContract(const StoreFactory& open);
+
+// For the tests of one store: its specification is longer than a page of a database likes.
+JobRecord LargeJob(const std::string& id);
 
 }  // namespace espalier::testing

@@ -10,13 +10,6 @@
 namespace espalier::testing {
 namespace {
 
-JobRecord Job(const std::string& id) {
-  JobRecord job;
-  job.job_id = id;
-  job.spec = std::string(2000, 's');
-  return job;
-}
-
 std::unique_ptr<JobStore> MustOpen(const std::string& connection) {
   auto store = OpenPostgresJobStore(connection, std::nullopt);
   REQUIRE_OK(store);
@@ -47,11 +40,11 @@ TEST_CASE("PostgresJobStore: whatever happens to connection or epoch, nothing is
   const std::string connection = server.NewDatabase();
   SECTION("an older store over the same database is fenced, in all that it writes") {
     const auto older = MustOpen(connection);
-    REQUIRE_OK(older->InsertJob(Job("a")));
+    REQUIRE_OK(older->InsertJob(LargeJob("a")));
     const auto newer = MustOpen(connection);
     JobUpdate update;
     update.state = JobState::kRunning;
-    CHECK(older->InsertJob(Job("b")).code() == absl::StatusCode::kAborted);
+    CHECK(older->InsertJob(LargeJob("b")).code() == absl::StatusCode::kAborted);
     CHECK(older->UpdateJob("a", update).code() == absl::StatusCode::kAborted);
     CHECK(older->DeleteJob("a").code() == absl::StatusCode::kAborted);
     CHECK(older->LoseBankLayers("x").code() == absl::StatusCode::kAborted);
@@ -64,9 +57,9 @@ TEST_CASE("PostgresJobStore: whatever happens to connection or epoch, nothing is
   }
   SECTION("a connection that is cut between two writes is made anew") {
     const auto store = MustOpen(connection);
-    REQUIRE_OK(store->InsertJob(Job("a")));
+    REQUIRE_OK(store->InsertJob(LargeJob("a")));
     CutConnections(connection);
-    REQUIRE_OK(store->InsertJob(Job("b")));
+    REQUIRE_OK(store->InsertJob(LargeJob("b")));
     CutConnections(connection);
     CHECK(store->LoadJobs()->size() == 2);
     REQUIRE_OK(store->Health());
@@ -79,7 +72,7 @@ TEST_CASE("PostgresJobStore: whatever happens to connection or epoch, nothing is
                            "nextval('turns') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN "
                            "NULL; END \\$\\$ LANGUAGE plpgsql; CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON jobs "
                            "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION cut()") == 0);
-    REQUIRE_OK(store->InsertJob(Job("a")));
+    REQUIRE_OK(store->InsertJob(LargeJob("a")));
     REQUIRE(store->LoadJobs()->size() == 1);
     REQUIRE_OK(store->Health());
   }
@@ -88,7 +81,7 @@ TEST_CASE("PostgresJobStore: whatever happens to connection or epoch, nothing is
     REQUIRE(server.Execute("postgres", "UPDATE pg_database SET datallowconn = false WHERE datname = '" +
                                            NameOf(connection) + "'") == 0);
     CutConnections(connection);
-    CHECK(store->InsertJob(Job("a")).code() == absl::StatusCode::kUnavailable);
+    CHECK(store->InsertJob(LargeJob("a")).code() == absl::StatusCode::kUnavailable);
     CHECK(store->Health().code() == absl::StatusCode::kUnavailable);
   }
 }
@@ -119,7 +112,7 @@ TEST_CASE("PostgresJobStore: what is not its database is refused with what it is
     CHECK_THAT(std::string(status.message()), Catch::Contains("schema version 99"));
   }
   SECTION("a changed row") {
-    REQUIRE_OK(MustOpen(connection)->InsertJob(Job("a")));
+    REQUIRE_OK(MustOpen(connection)->InsertJob(LargeJob("a")));
     REQUIRE(server.Execute(NameOf(connection), "UPDATE jobs SET state = 3") == 0);
     CHECK(MustOpen(connection)->LoadJobs().status().code() == absl::StatusCode::kDataLoss);
   }

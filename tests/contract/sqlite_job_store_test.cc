@@ -17,13 +17,6 @@
 namespace espalier::testing {
 namespace {
 
-JobRecord Job(const std::string& id) {
-  JobRecord job;
-  job.job_id = id;
-  job.spec = std::string(2000, 's');
-  return job;
-}
-
 std::unique_ptr<JobStore> MustOpen(const std::string& path) {
   auto store = OpenSqliteJobStore(path);
   REQUIRE_OK(store);
@@ -100,7 +93,7 @@ TEST_CASE("SqliteJobStore: a file that is not ours is refused with what it is", 
 TEST_CASE("SqliteJobStore: damage is found and named, never skipped", "[store]") {
   const TempDir folder;
   const std::string path = folder / "jobs.sqlite";
-  REQUIRE_OK(MustOpen(path)->InsertJob(Job("job-with-a-name")));
+  REQUIRE_OK(MustOpen(path)->InsertJob(LargeJob("job-with-a-name")));
   SECTION("a changed row") {
     Execute(path, "UPDATE jobs SET state = 3");
     CHECK(MustOpen(path)->LoadJobs().status().code() == absl::StatusCode::kDataLoss);
@@ -126,7 +119,7 @@ TEST_CASE("SqliteJobStore: damage is found and named, never skipped", "[store]")
   SECTION("a page of rubbish") {
     {
       const auto store = MustOpen(path);
-      for (int i = 0; i < 50; ++i) REQUIRE_OK(store->InsertJob(Job(absl::StrCat("j", i))));
+      for (int i = 0; i < 50; ++i) REQUIRE_OK(store->InsertJob(LargeJob(absl::StrCat("j", i))));
     }
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(3 * 4096);
@@ -153,14 +146,14 @@ TEST_CASE("SqliteJobStore: on a full disk writes are refused, nothing acknowledg
   ballast << std::string(1 << 20, 'b') << std::flush;
   int num_stored = 0;
   absl::Status status;
-  for (; num_stored < 1000 && status.ok(); ++num_stored) status = store->InsertJob(Job(absl::StrCat("j", num_stored)));
+  for (; num_stored < 1000 && status.ok(); ++num_stored) status = store->InsertJob(LargeJob(absl::StrCat("j", num_stored)));
   --num_stored;
   REQUIRE(status.code() == absl::StatusCode::kResourceExhausted);
   CHECK(num_stored > 0);
   CHECK(store->LoadJobs()->size() == static_cast<size_t>(num_stored));
   ballast.close();
   REQUIRE(::unlink((disk + "/ballast").c_str()) == 0);
-  REQUIRE_OK(store->InsertJob(Job("after")));
+  REQUIRE_OK(store->InsertJob(LargeJob("after")));
   store = nullptr;
   CHECK(MustOpen(disk + "/jobs.sqlite")->LoadJobs()->size() == static_cast<size_t>(num_stored) + 1);
 }

@@ -2,64 +2,20 @@
 #include <chrono>
 #include <thread>
 
-#include "common/artifacts/artifact_store.h"
-#include "coordinator/core/coordinator.h"
 #include "coordinator/rpc/caller.h"
 #include "coordinator/rpc/quota.h"
-#include "coordinator/rpc/server.h"
-#include "coordinator/store/memory_job_store.h"
 #include "tests/integration/remote.h"
-#include "tests/support/temp_dir.h"
+#include "tests/integration/service.h"
+#include "tests/support/driven_clock.h"
 
 namespace espalier::testing {
 namespace {
 
-// Stands still until it is moved.
-class DrivenClock final : public Clock {
- public:
-  absl::Time Now() const override { return absl::UnixEpoch() + absl::Nanoseconds(nanoseconds_.load()); }
-  void Pass(absl::Duration duration) { nanoseconds_ += absl::ToInt64Nanoseconds(duration); }
-
- private:
-  std::atomic<int64_t> nanoseconds_ = 3'600'000'000'000;
-};
-
-class Service {
- public:
-  explicit Service(const Limits& limits) : store_(std::make_shared<MemoryJobStore::Content>()) {
-    auto artifacts = OpenFolderArtifactStore(folder_ / "artifacts");
-    REQUIRE_OK(artifacts);
-    artifacts_ = *std::move(artifacts);
-    Coordinator::Parts parts;
-    parts.store = &store_;
-    parts.artifacts = artifacts_.get();
-    parts.programs = JobProgram::Create;
-    parts.options.limits = limits;
-    auto core = Coordinator::Open(std::move(parts), clock.Now());
-    REQUIRE_OK(core);
-    core_ = *std::move(core);
-    ServerOptions options;
-    options.artifact_folder = folder_ / "artifacts";
-    options.upload_folder = folder_ / "uploads";
-    options.limits = limits;
-    const auto address = ParseListenAddress("unix:" + folder_ / "s.sock");
-    REQUIRE_OK(address);
-    options.address = *address;
-    auto server = RpcServer::Start(core_.get(), artifacts_.get(), &clock, options);
-    REQUIRE_OK(server);
-    server_ = *std::move(server);
-  }
-  std::string address() const { return server_->address().ToText(); }
-
-  DrivenClock clock;
-
- private:
-  TempDir folder_;
-  MemoryJobStore store_;
-  std::unique_ptr<ArtifactStore> artifacts_;
-  std::unique_ptr<Coordinator> core_;
-  std::unique_ptr<RpcServer> server_;
-};
+ServerOptions WithLimits(const Limits& limits) {
+  ServerOptions options;
+  options.limits = limits;
+  return options;
+}
 
 grpc::Status CreateJob(const Client& client, const std::string& id, const std::string& display_name) {
   v1::CreateJobRequest request;
@@ -99,7 +55,8 @@ struct Watch {
 };
 
 TEST_CASE("Limits: a watcher that does not read is dropped and told so, and the others see the end", "[integration]") {
-  Service service(Limits{});
+  DrivenClock clock;
+  const Service service("", std::nullopt, {}, &clock);
   const Client client(service.address(), "");
   // A state larger than what a connection takes without its reader.
   REQUIRE(CreateJob(client, "a", std::string(1 << 20, 'x')).ok());
@@ -110,7 +67,7 @@ TEST_CASE("Limits: a watcher that does not read is dropped and told so, and the 
   REQUIRE(quick.stream->Read(&quick.seen));
   slow.stream->WaitForInitialMetadata();  // its first state is under way
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  service.clock.Pass(Limits{}.watch_patience + absl::Seconds(1));
+  clock.Pass(Limits{}.watch_patience + absl::Seconds(1));
   std::this_thread::sleep_for(std::chrono::milliseconds(500));  // some ticks
   const grpc::Status dropped = slow.Rest();
   CHECK(dropped.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
@@ -128,7 +85,8 @@ TEST_CASE("Limits: watches, uploads and jobs beyond the limits are refused with 
   limits.max_watches_per_caller = 1;
   limits.max_uploads = 1;
   limits.max_active_jobs_per_caller = 1;
-  Service service(limits);
+  const DrivenClock clock;
+  const Service service("", std::nullopt, WithLimits(limits), &clock);
   const Client client(service.address(), "");
   REQUIRE(CreateJob(client, "a", "").ok());
   const grpc::Status job = CreateJob(client, "b", "");

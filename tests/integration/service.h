@@ -18,9 +18,11 @@ namespace espalier::testing {
 
 class Service {
  public:
-  // An empty address: a Unix socket. `token`: one with every role.
-  Service(const std::string& listen, std::optional<std::string> token, ServerOptions options = {})
-      : store_(std::make_shared<MemoryJobStore::Content>()), options_(std::move(options)) {
+  // An empty address: a Unix socket. `token`: one with every role. `clock`: the machine's if none is given.
+  Service(const std::string& listen, std::optional<std::string> token, ServerOptions options = {}, const Clock* clock = nullptr)
+      : clock_(clock != nullptr ? clock : &steady_clock_),
+        store_(std::make_shared<MemoryJobStore::Content>()),
+        options_(std::move(options)) {
     auto artifacts = OpenFolderArtifactStore(folder_ / "artifacts");
     REQUIRE_OK(artifacts);
     artifacts_ = *std::move(artifacts);
@@ -29,7 +31,8 @@ class Service {
     parts.artifacts = artifacts_.get();
     parts.programs = JobProgram::Create;
     parts.options.lease_duration = absl::Seconds(5);
-    auto core = Coordinator::Open(std::move(parts), clock_.Now());
+    parts.options.limits = options_.limits;
+    auto core = Coordinator::Open(std::move(parts), clock_->Now());
     REQUIRE_OK(core);
     core_ = *std::move(core);
     options_.artifact_folder = folder_ / "artifacts";
@@ -42,7 +45,7 @@ class Service {
     auto address = ParseListenAddress(listen.empty() ? "unix:" + folder_ / "s.sock" : listen);
     REQUIRE_OK(address);
     options_.address = *address;
-    auto server = RpcServer::Start(core_.get(), artifacts_.get(), &clock_, options_);
+    auto server = RpcServer::Start(core_.get(), artifacts_.get(), clock_, options_);
     REQUIRE_OK(server);
     server_ = *std::move(server);
   }
@@ -52,17 +55,18 @@ class Service {
   absl::Status StartSecond() {
     ServerOptions same = options_;
     same.address = server_->address();
-    return RpcServer::Start(core_.get(), artifacts_.get(), &clock_, same).status();
+    return RpcServer::Start(core_.get(), artifacts_.get(), clock_, same).status();
   }
   // Another server with other options; only whether it starts.
   absl::Status StartAnother(const ServerOptions& options) {
-    return RpcServer::Start(core_.get(), artifacts_.get(), &clock_, options).status();
+    return RpcServer::Start(core_.get(), artifacts_.get(), clock_, options).status();
   }
   void Stop() { server_->Stop(absl::Seconds(1)); }
 
  private:
   TempDir folder_;
-  SteadyClock clock_;
+  SteadyClock steady_clock_;
+  const Clock* const clock_;
   MemoryJobStore store_;
   std::unique_ptr<ArtifactStore> artifacts_;
   std::unique_ptr<Coordinator> core_;

@@ -5,20 +5,14 @@
 #include <vector>
 
 #include "tests/support/catch.h"
+#include "tests/support/driven_clock.h"
 
 namespace espalier {
 namespace {
 
-const absl::Time kStart = absl::FromUnixSeconds(1000);
+using testing::DrivenClock;
 
-class DrivenClock final : public Clock {
- public:
-  absl::Time Now() const override { return kStart + absl::Nanoseconds(passed_.load()); }
-  void Advance(absl::Duration duration) { passed_ += absl::ToInt64Nanoseconds(duration); }
-
- private:
-  std::atomic<int64_t> passed_ = 0;
-};
+const absl::Time kStart = DrivenClock().Now();
 
 // Answers as told; what it was asked stays readable after the leadership has gone.
 struct Script {
@@ -105,7 +99,7 @@ TEST_CASE("Leadership: it resigns when it ends, but not after its term is over")
   CHECK(script.num_resigned == 1);
   {
     const auto stopped = lead();
-    clock.Advance(absl::Hours(3));  // as after SIGSTOP: no thread of it ran
+    clock.Pass(absl::Hours(3));  // as after SIGSTOP: no thread of it ran
     CHECK(stopped->Check().code() == absl::StatusCode::kAborted);
   }
   CHECK(script.num_resigned == 1);

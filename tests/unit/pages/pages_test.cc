@@ -12,9 +12,9 @@
 namespace espalier::testing {
 namespace {
 
-class DrivenClock final : public Clock {
+class ServiceClock final : public Clock {
  public:
-  explicit DrivenClock(const Service* service) : service_(service) {}
+  explicit ServiceClock(const Service* service) : service_(service) {}
   absl::Time Now() const override { return service_->now; }
 
  private:
@@ -53,7 +53,7 @@ class Site {
   }
 
  private:
-  DrivenClock clock_;
+  ServiceClock clock_;
   HttpRouter router_;
 };
 

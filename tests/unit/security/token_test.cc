@@ -8,6 +8,7 @@
 #include "common/security/token_authority.h"
 #include "common/security/token_table.h"
 #include "tests/support/catch.h"
+#include "tests/support/driven_clock.h"
 #include "tests/support/temp_dir.h"
 
 namespace espalier::testing {
@@ -16,12 +17,6 @@ namespace {
 constexpr char kAnna[] = "anna-token-0123456789";
 constexpr char kWorker[] = "worker-token-0123456789";
 constexpr char kReader[] = "reader-token-0123456789";
-
-class DrivenClock final : public Clock {
- public:
-  absl::Time Now() const override { return now; }
-  absl::Time now = absl::FromUnixSeconds(1'000'000);
-};
 
 std::string Message(const absl::Status& status) { return std::string(status.message()); }
 
@@ -94,7 +89,7 @@ TEST_CASE("TokenAuthority: a changed file counts at the next look, a broken one 
                                [&](const std::string& what, bool is_error) { if (is_error) errors.push_back(what); });
   REQUIRE_OK(authority);
   const auto passes = [&](const char* token) {
-    clock.now += absl::Seconds(2);
+    clock.Pass(absl::Seconds(2));
     return (*authority)->Check(absl::StrCat("Bearer ", token), Role::kRead).ok();
   };
   CHECK(passes(kAnna));

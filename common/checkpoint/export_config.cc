@@ -46,6 +46,37 @@ json RopeParametersJson(const RopeConfig& rope) {
   return result;
 }
 
+json WithNumbers(json own, const ModelConfig& model, NumberFormat format) {
+  json config = std::move(own);
+  for (const char* key :
+       {"_name_or_path", "auto_map", "base_model_type", "block_configs", "layer_types", "max_window_layers",
+        "original_max_position_embeddings", "per_layer_config", "rope_parameters", "rope_scaling", "rope_theta",
+        "torch_dtype", "use_sliding_window", "sliding_window"}) {
+    config.erase(key);
+  }
+  config["dtype"] = Name(format);
+  config["vocab_size"] = model.vocabulary_size;
+  config["hidden_size"] = model.hidden_size;
+  config["num_hidden_layers"] = model.num_layers;
+  config["num_attention_heads"] = model.num_heads;
+  config["num_key_value_heads"] = model.num_kv_heads;
+  config["head_dim"] = model.head_size;
+  config["intermediate_size"] = model.ffn_width;
+  config["max_position_embeddings"] = model.max_positions;
+  config["rms_norm_eps"] = model.rms_norm_epsilon;
+  config["tie_word_embeddings"] = model.tied_embeddings;
+  config["rope_parameters"] = RopeParametersJson(model.rope);
+  config["hidden_act"] = "silu";
+  return config;
+}
+
+void SetSwitches(const ModelConfig& model, json* config) {
+  const bool family_has_switch = model.family == Family::kLlama || model.family == Family::kQwen3;
+  (*config)["attention_bias"] = family_has_switch && model.qkv_bias;
+  (*config)["mlp_bias"] = model.ffn_bias;
+  (*config)["sliding_window"] = model.sliding_window > 0 ? json(model.sliding_window) : json(nullptr);
+}
+
 json LayerMapJson(const ModelConfig& candidate) {
   json layers = json::object();
   for (size_t i = 0; i < candidate.layers.size(); ++i) {
@@ -66,35 +97,14 @@ absl::StatusOr<std::string> ExportConfigJson(const std::string& dense_config_jso
                                                    candidate.hidden_size, ") is not a pruned form of the dense model (",
                                                    dense.num_layers, " layers, hidden size ", dense.hidden_size, ")"));
   }
-  // Said anew below, in one spelling.
-  for (const char* key :
-       {"_name_or_path", "auto_map", "layer_types", "max_window_layers", "original_max_position_embeddings",
-        "per_layer_config", "rope_scaling", "rope_theta", "torch_dtype", "use_sliding_window"}) {
-    config.erase(key);
-  }
+  config = WithNumbers(std::move(config), dense, format);
   config["model_type"] = "espalier";
   config["base_model_type"] = Name(dense.family);
   config["architectures"] = {"EspalierForCausalLM"};
   config["auto_map"] = {{"AutoConfig", "configuration_espalier.EspalierConfig"},
                         {"AutoModel", "modeling_espalier.EspalierModel"},
                         {"AutoModelForCausalLM", "modeling_espalier.EspalierForCausalLM"}};
-  config["dtype"] = Name(format);
-  config["vocab_size"] = dense.vocabulary_size;
-  config["hidden_size"] = dense.hidden_size;
-  config["num_hidden_layers"] = dense.num_layers;
-  config["num_attention_heads"] = dense.num_heads;
-  config["num_key_value_heads"] = dense.num_kv_heads;
-  config["head_dim"] = dense.head_size;
-  config["intermediate_size"] = dense.ffn_width;
-  config["max_position_embeddings"] = dense.max_positions;
-  config["rms_norm_eps"] = dense.rms_norm_epsilon;
-  config["tie_word_embeddings"] = dense.tied_embeddings;
-  config["rope_parameters"] = RopeParametersJson(dense.rope);
-  config["sliding_window"] = dense.sliding_window > 0 ? json(dense.sliding_window) : json(nullptr);
-  config["hidden_act"] = "silu";
-  const bool family_has_switch = dense.family == Family::kLlama || dense.family == Family::kQwen3;
-  config["attention_bias"] = family_has_switch && dense.qkv_bias;
-  config["mlp_bias"] = dense.ffn_bias;
+  SetSwitches(dense, &config);
   json layers = LayerMapJson(candidate);
   if (!layers.empty()) config["per_layer_config"] = std::move(layers);
   return config.dump(2) + "\n";

@@ -21,34 +21,10 @@ const char* Architecture(Family family) {
   return "";
 }
 
-// The numbers of the dense model, each in one spelling.
-json Scalars(json config, const ModelConfig& candidate) {
-  for (const char* key :
-       {"_name_or_path", "auto_map", "base_model_type", "block_configs", "layer_types", "max_window_layers",
-        "original_max_position_embeddings", "per_layer_config", "rope_parameters", "rope_scaling", "rope_theta",
-        "torch_dtype", "use_sliding_window", "sliding_window"}) {
-    config.erase(key);
-  }
-  config["dtype"] = Name(candidate.number_format);
-  config["vocab_size"] = candidate.vocabulary_size;
-  config["hidden_size"] = candidate.hidden_size;
-  config["num_hidden_layers"] = candidate.num_layers;
-  config["num_attention_heads"] = candidate.num_heads;
-  config["num_key_value_heads"] = candidate.num_kv_heads;
-  config["head_dim"] = candidate.head_size;
-  config["intermediate_size"] = candidate.ffn_width;
-  config["max_position_embeddings"] = candidate.max_positions;
-  config["rms_norm_eps"] = candidate.rms_norm_epsilon;
-  config["tie_word_embeddings"] = candidate.tied_embeddings;
-  config["rope_parameters"] = RopeParametersJson(candidate.rope);
-  config["hidden_act"] = "silu";
-  return config;
-}
-
 }  // namespace
 
 absl::StatusOr<json> NemotronNasConfig(json own, const ModelConfig& candidate) {
-  json config = Scalars(std::move(own), candidate);
+  json config = WithNumbers(std::move(own), candidate, candidate.number_format);
   config["model_type"] = "nemotron-nas";
   config["architectures"] = {"DeciLMForCausalLM"};
   config["auto_map"] = {{"AutoConfig", "configuration_decilm.DeciLMConfig"}};
@@ -75,14 +51,11 @@ absl::StatusOr<json> NemotronNasConfig(json own, const ModelConfig& candidate) {
 }
 
 json AnyModelConfig(json own, const ModelConfig& candidate) {
-  json config = Scalars(std::move(own), candidate);
+  json config = WithNumbers(std::move(own), candidate, candidate.number_format);
   config["model_type"] = Name(candidate.family);
   config["architectures"] = {"AnyModel"};
   config["base_architecture"] = Architecture(candidate.family);
-  const bool family_has_switch = candidate.family == Family::kLlama || candidate.family == Family::kQwen3;
-  config["attention_bias"] = family_has_switch && candidate.qkv_bias;
-  config["mlp_bias"] = candidate.ffn_bias;
-  config["sliding_window"] = candidate.sliding_window > 0 ? json(candidate.sliding_window) : json(nullptr);
+  SetSwitches(candidate, &config);
   if (candidate.family == Family::kQwen2 || candidate.family == Family::kQwen3)
     config["use_sliding_window"] = candidate.sliding_window > 0;
   json layers = LayerMapJson(candidate);

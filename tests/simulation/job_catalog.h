@@ -9,8 +9,11 @@
 #include "common/domain/job_inputs.h"
 #include "coordinator/search/job_program.h"
 #include "tests/unit/search/fake_evaluator.h"
+#include "tests/unit/search/summary.h"
 
 namespace espalier::simulation {
+
+using testing::Summary;
 
 struct CatalogJob {
   std::string name;
@@ -21,9 +24,6 @@ struct CatalogJob {
   std::string result;  // Summary of the undisturbed run
   int num_tasks = 0;   // of the undisturbed run
 };
-
-// Everything that must be equal when two runs were the same search.
-std::string Summary(const JobProgram& program);
 
 constexpr int kNumCatalogJobs = 6;
 // Made once in a process; `index` below kNumCatalogJobs.

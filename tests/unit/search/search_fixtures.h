@@ -11,6 +11,7 @@
 #include "tests/support/catch.h"
 #include "tests/unit/search/fake_evaluator.h"
 #include "tests/unit/search/small_inputs.h"
+#include "tests/unit/search/summary.h"
 
 namespace espalier::testing {
 
@@ -96,27 +97,6 @@ inline std::vector<Event> Drive(JobProgram* program, const FakeEvaluator& evalua
 inline bool Never(const JobProgram&) { return false; }
 inline std::function<bool(const JobProgram&)> AtStep(const std::string& step) {
   return [step](const JobProgram& program) { return program.Progress().step == step; };
-}
-
-// Everything that must be equal when two runs were the same search.
-inline std::string Summary(const JobProgram& program) {
-  std::string text;
-  for (const CandidateView& candidate : program.Candidates()) {
-    absl::StrAppend(&text, candidate.id, " ", candidate.mask_digest, candidate.is_parent ? " parent" : "");
-    for (const auto& [stage, measurement] : candidate.by_stage)
-      absl::StrAppend(&text, " ", stage, ":", measurement.fitness);
-    absl::StrAppend(&text, "\n");
-  }
-  for (const GenerationView& generation : program.Generations()) {
-    absl::StrAppend(&text, "g", generation.generation, " ", generation.parent_digest, " ", generation.fitness, " ",
-                    generation.trained_tokens, " ", generation.scored_tokens, " ", generation.one_shot_fitness, " ",
-                    generation.rank_agreement, "\n");
-  }
-  const JobResult& result = program.result();
-  absl::StrAppend(&text, result.mask_digest, " ", result.fitness, " ", result.one_shot_fitness, " ",
-                  result.trained_tokens, " ", result.scored_tokens, " ", result.stopped_because, " ",
-                  result.chosen_because);
-  return text;
 }
 
 }  // namespace espalier::testing

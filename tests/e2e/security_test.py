@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -106,13 +107,14 @@ def test_nothing_secret_is_printed_or_served():
         with open(worker_log, "w") as log:
             worker = subprocess.Popen([str(part) for part in [
                 BUILD + "/bin/espalier-fake-worker", *address, *security, "--artifacts", folder / "state" / "artifacts", "--token-file",
-                folder / "work.token", "--log-level", "trace", "--allow-root", root]], stdout=log, stderr=log)
+                folder / "work.token", "--log-level", "trace", "--allow-root", root, "--metrics-listen", "127.0.0.1:0",
+                "--metrics-tokens", folder / "tokens"]], stdout=log, stderr=log)
         try:
             code, _, err = submit("submit", "model", "samples.npy", "--job-id", "a")
             check(code == 0, f"the job is taken: {err}")
             code, out, err = client("read", "watch", "a", "--format", "json")
             check(code == 0, f"the job succeeds: {err}")
-            for command in (["get", "a"], ["list"], ["candidates", "a"], ["workers"]):
+            for command in (["get", "a"], ["list"], ["candidates", "a"], ["workers"], ["explain", "a"]):
                 check(client("read", *command, "--format", "json")[0] == 0, f"a reader may {command}")
             for role, arguments, words in [
                     ("read", ["cancel", "a"], ["grafana", "submit"]), ("work", ["list"], ["gpu-nodes", "read"]), ("nobody", ["list"], ["token"])]:
@@ -132,15 +134,22 @@ def test_nothing_secret_is_printed_or_served():
             wait_until(lambda: client("submit2", "list")[0] == 0 and "stay in force" in coordinator.log.read_text(), what="a broken file is said")
             pages = [get(coordinator.http, path, token) for path in ("/metrics", "/healthz", "/readyz", "/x") for token in ("", *tokens.values())]
             statuses = [status for status, _ in pages]
+            shown = []  # of the pages, which may name a job's paths
             for path in ("/", "/jobs", "/jobs/a", "/jobs/a/candidates/first-parent", "/workers", "/compare?a=a"):
                 for role, expected in (("read", 200), ("submit2", 200), ("work", 403), ("nobody", 401)):
                     for is_browser in (False, True):
                         status, text = get(coordinator.http, path, tokens[role], is_browser=is_browser)
                         check(status == expected, f"{path} for {role}, as a browser: {is_browser}: {status}")
                         check(expected == 200 or PLACE not in text, f"{path} shows {role} something")
+                        shown.append(text)
                 status, text = get(coordinator.http, path)
                 check(status == 401 and "Basic realm" in text, f"{path} asks a browser for a token: {status}")
             check(statuses[0] == 401 and 200 in statuses and 403 in statuses and statuses[len(tokens) + 1] == 200, f"HTTP answers {statuses}")
+            port = int(re.search(r"metrics on 127.0.0.1:(\d+)", worker_log.read_text()).group(1))
+            for role, expected in (("read", 200), ("work", 403), ("nobody", 401)):
+                pages.append(get(port, "/metrics", tokens[role]))
+                check(pages[-1][0] == expected, f"the worker's metrics for {role}: {pages[-1][0]}")
+            check("espalier_worker" in pages[-3][1], "the worker's metrics are numbers of the worker")
         finally:
             worker.terminate()
             worker.wait(timeout=20)
@@ -151,7 +160,7 @@ def test_nothing_secret_is_printed_or_served():
             check(line in log, f"'{line}' is in the log at level debug")
         served = "".join(text for _, text in pages)
         logs = log + coordinator.out.read_text() + worker_log.read_text()
-        everything = logs + served + "".join(said)
+        everything = logs + served + "".join(shown) + "".join(said)
         keys = [(folder / name).read_text().splitlines()[2][:30] for name in ("server.key", "worker.key")]
         check(all(len(key) == 30 for key in keys), "there are keys to look for")
         for secret in [*tokens.values(), *(token[:len(token) // 2 + 4] for token in tokens.values()), *keys,
@@ -223,5 +232,37 @@ def test_a_port_beyond_this_machine_needs_everything():
         check((folder / "state" / "token").stat().st_mode & 0o777 == 0o600, "so is the token")
 
 
+def test_probes_of_a_standby_need_no_token():
+    """It stands by for a database that does not answer: probes are answered, and the metrics want a token."""
+    with Folder() as folder:
+        subprocess.run(["bash", "-euc", documented("token") + "\nsed -i s/work/read/ tokens"], cwd=folder, check=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        with open(folder / "log", "w") as log:
+            standby = subprocess.Popen([BUILD + "/bin/espalier-coordinator", "--state", str(folder / "state"), "--listen", f"unix:{folder}/c", "--http",
+                                        f"127.0.0.1:{port}", "--tokens", str(folder / "tokens"), "--store",
+                                        "host=127.0.0.1 port=1 dbname=none connect_timeout=2", "--artifacts", str(folder / "artifacts")],
+                                       stdout=log, stderr=log)
+        try:
+            def answer(path, token=""):
+                try:
+                    return get(port, path, token)
+                except ConnectionError:
+                    return None
+
+            alive = wait_until(lambda: standby.poll() is not None or answer("/healthz"), what="the standby's port")
+            check(alive is not True, f"the standby ended: {(folder / 'log').read_text()}")
+            check(alive[0] == 200, f"/healthz: {alive}")
+            status, text = answer("/readyz")
+            check(status == 503 and "standby" in text, f"/readyz: {status} {text}")
+            check(answer("/metrics")[0] == 401, "metrics without a token")
+            check(answer("/metrics", (folder / "worker.token").read_text().strip())[0] == 200, "metrics with a token")
+        finally:
+            standby.terminate()
+            standby.wait(timeout=20)
+
+
 if __name__ == "__main__":
-    main([test_nothing_secret_is_printed_or_served, test_certificates_are_needed, test_a_port_beyond_this_machine_needs_everything])
+    main([test_nothing_secret_is_printed_or_served, test_certificates_are_needed, test_a_port_beyond_this_machine_needs_everything,
+          test_probes_of_a_standby_need_no_token])

@@ -5,15 +5,12 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/domain/ladder.h"
+#include "common/domain/runtime_refusal.h"
 
 namespace espalier {
 namespace {
 
 constexpr int kBucket = 256;
-
-absl::Status Refuse(Runtime runtime, const std::string& what) {
-  return absl::InvalidArgumentError(absl::StrCat("runtime ", Name(runtime), ": ", what));
-}
 
 std::string UnitName(UnitKind kind, size_t layer) { return Name(Unit{kind, static_cast<int>(layer)}); }
 
@@ -21,7 +18,7 @@ absl::Status CheckEvenShares(const ModelConfig& candidate, Runtime runtime) {
   for (size_t i = 0; i < candidate.layers.size(); ++i) {
     const LayerShape& layer = candidate.layers[i];
     if (SharesKvEvenly(layer)) continue;
-    return Refuse(runtime, absl::StrCat(UnitName(UnitKind::kAttention, i), " keeps ", layer.num_heads(),
+    return RefuseForRuntime(runtime, absl::StrCat(UnitName(UnitKind::kAttention, i), " keeps ", layer.num_heads(),
                                         " query heads that share ", layer.num_kv_heads,
                                         " KV heads unevenly, which it cannot hold; search with head granularity "
                                         "KV_GROUP, or export for HUGGING_FACE"));
@@ -31,7 +28,7 @@ absl::Status CheckEvenShares(const ModelConfig& candidate, Runtime runtime) {
 
 absl::Status CheckNoQkNorm(const ModelConfig& candidate, Runtime runtime) {
   if (!candidate.qk_norm) return absl::OkStatus();
-  return Refuse(runtime, absl::StrCat("the model (", Name(candidate.family),
+  return RefuseForRuntime(runtime, absl::StrCat("the model (", Name(candidate.family),
                                       ") has q/k norms, which it cannot load; use HUGGING_FACE or VLLM_ANYMODEL"));
 }
 
@@ -40,7 +37,7 @@ absl::Status CheckGguf(const ModelConfig& candidate) {
   ESPALIER_RETURN_IF_ERROR(CheckNoQkNorm(candidate, runtime));
   ESPALIER_RETURN_IF_ERROR(CheckEvenShares(candidate, runtime));
   if (candidate.layers.empty() || candidate.layers.front().num_heads() == 0) {
-    return Refuse(runtime,
+    return RefuseForRuntime(runtime,
                   "attention[0] is removed, and llama.cpp reads the head size from layer 0; search with --runtime gguf, "
                   "which keeps that unit");
   }
@@ -53,12 +50,12 @@ absl::Status CheckFirstAttention(const ModelConfig& candidate) {
     const LayerShape& layer = candidate.layers[i];
     if (layer.num_heads() > 0) return absl::OkStatus();
     if (layer.ffn_width > 0) {
-      return Refuse(Runtime::kNemotronNas,
+      return RefuseForRuntime(Runtime::kNemotronNas,
                     absl::StrCat(UnitName(UnitKind::kAttention, i), " is removed and ", UnitName(UnitKind::kFfn, i),
                                  " stays, but the first layer that keeps anything must keep its attention"));
     }
   }
-  return Refuse(Runtime::kNemotronNas, "all attention units are removed");
+  return RefuseForRuntime(Runtime::kNemotronNas, "all attention units are removed");
 }
 
 absl::Status CheckNemotron(const ModelConfig& candidate) {
@@ -75,13 +72,13 @@ absl::Status CheckNemotron(const ModelConfig& candidate) {
       first = i;
     }
     if (layer.num_heads() > 0 && layer.num_heads() != heads) {
-      return Refuse(runtime, absl::StrCat(UnitName(UnitKind::kAttention, i), " keeps ", layer.num_heads(),
+      return RefuseForRuntime(runtime, absl::StrCat(UnitName(UnitKind::kAttention, i), " keeps ", layer.num_heads(),
                                           " query heads, ", UnitName(UnitKind::kAttention, first), " keeps ", heads,
                                           "; their number is one for the whole model"));
     }
     if (layer.ffn_width == 0) continue;
     if (const auto mult = FfnMultOf(layer.ffn_width, candidate.hidden_size); !mult.ok())
-      return Refuse(runtime, absl::StrCat(UnitName(UnitKind::kFfn, i), " ", mult.status().message()));
+      return RefuseForRuntime(runtime, absl::StrCat(UnitName(UnitKind::kFfn, i), " ", mult.status().message()));
   }
   return absl::OkStatus();
 }

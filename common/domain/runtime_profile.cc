@@ -4,31 +4,28 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/domain/runtime_refusal.h"
 
 namespace espalier {
 namespace {
 
 constexpr int kNemotronWidth = 256;
 
-absl::Status Refuse(Runtime runtime, const std::string& what) {
-  return absl::InvalidArgumentError(absl::StrCat("runtime ", Name(runtime), ": ", what));
-}
-
 absl::Status RequireRegularGroups(const ModelConfig& dense, const LadderOptions& options, Runtime runtime) {
   if (options.keep_kv_whole) {
-    return Refuse(
+    return RefuseForRuntime(
         runtime,
         "ladder.keep_kv_whole leaves KV heads without an equal number of query heads, which it cannot load; unset it");
   }
   if (options.head_granularity == HeadGranularity::kHead && dense.heads_per_group() > 1) {
-    return Refuse(runtime, "ladder.head_granularity HEAD leaves uneven KV groups, which it cannot load; use KV_GROUP");
+    return RefuseForRuntime(runtime, "ladder.head_granularity HEAD leaves uneven KV groups, which it cannot load; use KV_GROUP");
   }
   return absl::OkStatus();
 }
 
 absl::Status RefuseQkNorm(const ModelConfig& dense, Runtime runtime) {
   if (!dense.qk_norm) return absl::OkStatus();
-  return Refuse(runtime, absl::StrCat("the model (", Name(dense.family),
+  return RefuseForRuntime(runtime, absl::StrCat("the model (", Name(dense.family),
                                       ") has q/k norms, which it cannot load; use HUGGING_FACE or VLLM_ANYMODEL"));
 }
 
@@ -36,12 +33,12 @@ absl::StatusOr<LadderOptions> RestrictToNemotron(const ModelConfig& dense, const
   const Runtime runtime = Runtime::kNemotronNas;
   ESPALIER_RETURN_IF_ERROR(RefuseQkNorm(dense, runtime));
   if (dense.ffn_width % kNemotronWidth != 0) {
-    return Refuse(runtime, absl::StrCat("the model's FFN width ", dense.ffn_width, " is no multiple of ",
+    return RefuseForRuntime(runtime, absl::StrCat("the model's FFN width ", dense.ffn_width, " is no multiple of ",
                                         kNemotronWidth, ", as its widths must be"));
   }
   for (int removed : options.attention_removed) {
     if (removed != 0 && removed != dense.num_heads) {
-      return Refuse(runtime, absl::StrCat("ladder.attention_removed has ", removed, ": a layer keeps all ",
+      return RefuseForRuntime(runtime, absl::StrCat("ladder.attention_removed has ", removed, ": a layer keeps all ",
                                           dense.num_heads, " query heads or none"));
     }
   }

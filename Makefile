@@ -5,12 +5,14 @@ JOBS ?= $(shell nproc)
 # On a terminal one line counts the steps; into a file only what goes wrong is said.
 NINJA = ninja -C $(BUILD) -j $(JOBS) $$([ -t 1 ] || echo --quiet)
 
-.PHONY: help setup configure build demo test test-full soak interop bundle clean
+.PHONY: help setup configure build demo test test-full test-asan test-tsan fuzz fuzz-planted soak interop bundle clean
 
 help:
 	@echo "make demo       build, then prune the bundled model on this machine and show the result"
 	@echo "make test       build, then run the tests"
 	@echo "make test-full  all of them, the slow ones too, with a table at the end (tools/setup.sh --full installs what they need)"
+	@echo "make test-asan  the tests without LibTorch under AddressSanitizer and UBSan; make test-tsan: ThreadSanitizer"
+	@echo "make fuzz       every fuzzer for SECONDS=600 (needs clang: tools/setup.sh --full)"
 	@echo "make soak       simulate the service under faults for SECONDS=600, with new seeds every time"
 	@echo "make interop    try the exports in transformers, PEFT, lm-evaluation-harness and llama.cpp (installs them)"
 	@echo "make bundle     build/espalier-bundle.tar.xz: the programs for machines that have torch 2.11 and no packages"
@@ -39,6 +41,21 @@ test: build
 # EXCEPT=REGEX leaves out the steps and slow suites that it matches.
 test-full: build
 	@tools/test_full.py $(BUILD) $(JOBS) '$(EXCEPT)'
+
+# Everything without LibTorch under sanitizers, in build folders of their own (docs/reliability.md).
+test-asan: setup
+	@tools/sanitized.sh $(BUILD)-asan address,undefined $(JOBS)
+
+test-tsan: setup
+	@tools/sanitized.sh $(BUILD)-tsan thread $(JOBS)
+
+# Each fuzzer of tests/fuzz for SECONDS; what it finds is put into tests/fuzz/found, where `make test` reads it.
+fuzz: setup
+	@tools/fuzz.sh $(BUILD)-asan $(JOBS) $(SECONDS)
+
+# Whether the fuzzers find defects that are planted for them (in a copy of a source each).
+fuzz-planted: setup
+	@tools/fuzz.sh $(BUILD)-asan $(JOBS) planted
 
 interop: configure
 	@tools/setup_interop.sh

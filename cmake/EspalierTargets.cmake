@@ -7,10 +7,6 @@
 add_library(espalier_flags INTERFACE)
 target_include_directories(espalier_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(espalier_flags INTERFACE -Wall -Wextra -Wshadow -fno-math-errno)
-if(ESPALIER_SANITIZE)
-  target_compile_options(espalier_flags INTERFACE -fsanitize=${ESPALIER_SANITIZE} -fno-omit-frame-pointer)
-  target_link_options(espalier_flags INTERFACE -fsanitize=${ESPALIER_SANITIZE})
-endif()
 
 # Libraries whose sources read the same heavy headers (gRPC, protobuf, nlohmann-json): compiled together, a fresh build takes minutes
 # less. Off while one works on them, so that a changed file is all that is compiled.
@@ -41,8 +37,12 @@ endfunction()
 
 function(espalier_test_suite name)
   cmake_parse_arguments(ARG "TORCH" "TIMEOUT" "DEPS;LABELS" ${ARGN})
+  if(ARG_TORCH AND NOT ESPALIER_BUILD_WORKER)  # all of LibTorch is left out
+    return()
+  endif()
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cc)
   add_executable(${name} ${sources})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
   target_link_libraries(${name} PRIVATE espalier_flags ${ARG_DEPS} espalier::test_support espalier::catch_main)
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)  # a third less to wait for; what is tested stays at -O3
   if(ARG_TORCH)

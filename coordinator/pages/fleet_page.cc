@@ -86,10 +86,12 @@ Html FleetGrid(const std::vector<const WorkerView*>& workers) {
                                            NameOfState(state));
     squares += Element("a", {{"class", ColourOf(state)}, {"href", WorkerPath(worker.worker_id)}, {"title", title}});
   }
+  const auto named = [](const char* colour, const char* name) {
+    return Element("span", {{"class", "named"}}, KeyOf(colour, "square"), name);
+  };
   Html html = Element("div", {{"class", "workers"}}, squares);
-  html += LegendOf(Element("span", {}, KeyOf("--leaf", "square"), "busy \xC2\xA0 ", KeyOf("--line", "square"),
-                           "idle \xC2\xA0 ", KeyOf("--wood", "square"), "draining or quarantined \xC2\xA0 ",
-                           KeyOf("--red", "square"), "lost"));
+  html += LegendOf(Element("span", {}, named("--leaf", "busy"), named("--line", "idle"), named("--wood", "draining or quarantined"),
+                           named("--red", "lost")));
   return SectionOf("At a glance", html);
 }
 

@@ -45,10 +45,12 @@ Row RowOf(const JobView& job, absl::Time now) {
   Html name = LinkOf(JobPath(job.job_id), NameOf(TitleOf(job)));
   name += Element("span", {{"class", "sub"}}, job.job_id);
   Html time = FormatSeconds(absl::ToDoubleSeconds(job.elapsed));
-  time += Element("span", {{"class", "sub"}}, FormatSeconds(progress.engine_seconds), " of devices");
+  // Of a search that ended before this coordinator began, the progress is read when somebody opens its page.
+  const bool is_known = progress.num_evaluations > 0 || !IsFinal(job.state);
+  if (is_known) time += Element("span", {{"class", "sub"}}, FormatSeconds(progress.engine_seconds), " of devices");
   return {{name, BadgeOf(job.state), ProgressCell(job),
            progress.best_fitness > 0 ? WithError(progress.best_fitness, progress.best_standard_error) : "-",
-           CountOf(progress.trained_tokens), time, AgoOf(now - job.create_time)}};
+           is_known ? CountOf(progress.trained_tokens) : "-", time, AgoOf(now - job.create_time)}};
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ color:var(--soft);white-space:nowrap;vertical-align:middle}
 .box.warn b{color:var(--wood)}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(290px,1fr));gap:14px}
 .pager{display:flex;gap:18px;margin:12px 0 0;color:var(--soft);font-size:14px;flex-wrap:wrap}
-.sub{display:block;color:var(--soft);font-size:12px}
+.named{white-space:nowrap;margin-right:14px}.sub{display:block;color:var(--soft);font-size:12px}
 .workers{display:flex;flex-wrap:wrap;gap:3px}.workers a{width:13px;height:13px;border-radius:3px;background:var(--line)}
 .workers a.busy{background:var(--leaf)}.workers a.bad{background:var(--red)}.workers a.warn{background:var(--wood)}
 form{display:flex;gap:12px;flex-wrap:wrap;align-items:end}label{display:block;flex:1 1 220px;color:var(--soft);font-size:13px}

@@ -16,6 +16,7 @@
 #include "common/base/clock.h"
 #include "common/base/files.h"
 #include "common/base/status_macros.h"
+#include "coordinator/collector_thread.h"
 #include "coordinator/core/coordinator.h"
 #include "coordinator/http/routes.h"
 #include "coordinator/json_log.h"
@@ -52,9 +53,11 @@ struct Flags {
   std::string log_format = "text";
   double lease_seconds = 60;
   int64_t disk_reserve_bytes = 64 << 20;
+  double stuck_minutes = 60;
   SecurityOptions security;
   Limits limits;
   StoreOptions store;
+  CollectorFlags collector;
 };
 
 // One step of the start that failed, with the exit code that says which.
@@ -157,9 +160,20 @@ class Program {
     parts.programs = JobProgram::Create;
     parts.observer = &observer_;
     parts.options.lease_duration = absl::Seconds(flags_.lease_seconds);
+    parts.options.stuck_after = absl::Minutes(flags_.stuck_minutes);
+    parts.options.collects_artifacts = !flags_.collector.keeps_all;
     parts.options.limits = flags_.limits;
     ESPALIER_ASSIGN_OR_RETURN(coordinator_, Coordinator::Open(std::move(parts), clock_.Now()));
     spdlog::info("opened the state (epoch {})", store_->epoch());
+    return StartCollector();
+  }
+
+  absl::Status StartCollector() {
+    if (flags_.collector.keeps_all) return absl::OkStatus();
+    const CollectorOptions options = CollectorOptionsFor(flags_.collector, absl::Seconds(flags_.lease_seconds));
+    ESPALIER_ASSIGN_OR_RETURN(const std::string identity, store_->Identity());
+    auto collector = std::make_unique<ArtifactCollector>(coordinator_.get(), artifacts_.get(), identity, options);
+    collector_ = std::make_unique<CollectorThread>(std::move(collector), options, &clock_);
     return absl::OkStatus();
   }
 
@@ -218,6 +232,7 @@ class Program {
   std::unique_ptr<Leadership> leadership_;  // resigns when everything below it has ended
   std::unique_ptr<JobStore> store_;
   std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<CollectorThread> collector_;
   std::unique_ptr<RpcServer> rpc_;
   std::unique_ptr<HttpServer> http_;
 };
@@ -254,6 +269,10 @@ int main(int argc, char** argv) {
                  "Not ready (/readyz says 503) while the disk under the state has fewer bytes left than this")
       ->transform(CLI::AsSizeValue(false))
       ->default_str("64MiB");
+  app.add_option("--stuck-task-minutes", flags.stuck_minutes,
+                 "A task without progress for so long is taken from its worker, which counts as a failure")
+      ->check(CLI::Range(0.01, 1e6))
+      ->capture_default_str();
   app.add_option("--log-level", flags.log_level)
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
@@ -261,6 +280,7 @@ int main(int argc, char** argv) {
   AddLimitFlags(app, flags.limits);
   AddSecurityFlags(app, flags.security);
   AddStoreFlags(app, flags.store);
+  AddCollectorFlags(app, flags.collector);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

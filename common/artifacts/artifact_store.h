@@ -20,6 +20,7 @@ struct StoredArtifact {
   std::string digest;
   int64_t bytes = 0;
   absl::Duration age;  // since it was last put, by the store's own clock: no other machine's is asked
+  absl::Time put_time;  // when that was, by the same clock; for RemoveUnused
 };
 
 struct StoredName {
@@ -53,12 +54,14 @@ class ArtifactStore {
   virtual absl::StatusOr<std::string> GetName(const std::string& name) = 0;  // kNotFound when never set
   virtual absl::Status RemoveName(const std::string& name) = 0;
 
-  // What is there, for removing what nobody refers to.
+  // What is there, for collecting what nobody refers to (coordinator/core/artifact_collector.h).
   virtual absl::StatusOr<std::vector<StoredArtifact>> List() = 0;
   virtual absl::StatusOr<std::vector<StoredName>> ListNames() = 0;
-  // Removes the artifact unless it was put less than `min_age` ago; in a folder also by a writer that puts it at this very
-  // moment. Whether it is gone; true when there was none.
-  virtual absl::StatusOr<bool> RemoveUnused(const std::string& digest, absl::Duration min_age) = 0;
+  // Its age begins anew, as by a Put of the same content; kNotFound when there is none.
+  virtual absl::Status Keep(const std::string& digest) = 0;
+  // Removes the artifact unless it was put after `put_time` (of List), however long ago that List was; in a folder also by a
+  // writer that puts it at this very moment. Whether it is gone; true when there was none.
+  virtual absl::StatusOr<bool> RemoveUnused(const std::string& digest, absl::Time put_time) = 0;
 };
 
 // In a folder that coordinator and workers share: sha256/ab/<digest> and names/<name>. Creates the folder.

@@ -49,6 +49,7 @@ absl::StatusOr<std::string> ReadAt(const Descriptor& file, const std::string& pa
   return content;
 }
 
+// When the file was last written or touched; kNotFound when it has gone.
 absl::StatusOr<absl::Time> FolderArtifactTime(const std::string& path) {
   struct stat info;
   if (::stat(path.c_str(), &info) != 0) return ErrnoStatus("cannot stat", path);
@@ -175,7 +176,8 @@ class FolderArtifactStore final : public ArtifactStore {
       struct stat info;
       if (::stat(path.c_str(), &info) != 0) return errno == ENOENT ? absl::OkStatus() : ErrnoStatus("cannot stat", path);
       artifact.bytes = static_cast<int64_t>(info.st_size);
-      artifact.age = now - absl::TimeFromTimespec(info.st_mtim);
+      artifact.put_time = absl::TimeFromTimespec(info.st_mtim);
+      artifact.age = now - artifact.put_time;
       found.push_back(std::move(artifact));
       return absl::OkStatus();
     });
@@ -190,12 +192,12 @@ class FolderArtifactStore final : public ArtifactStore {
     const absl::Status status = ForEachFile(root, [&](const std::string& path) -> absl::Status {
       StoredName name;
       name.name = path.substr(root.size() + 1);
-      const absl::StatusOr<absl::Duration> age = Age(path, now);
+      const absl::StatusOr<absl::Time> written = FolderArtifactTime(path);
       absl::StatusOr<std::string> value = ReadFile(path, kMaxNameValueBytes);
-      if (absl::IsNotFound(age.status()) || absl::IsNotFound(value.status())) return absl::OkStatus();
-      ESPALIER_RETURN_IF_ERROR(age.status());
+      if (absl::IsNotFound(written.status()) || absl::IsNotFound(value.status())) return absl::OkStatus();
+      ESPALIER_RETURN_IF_ERROR(written.status());
       ESPALIER_RETURN_IF_ERROR(value.status());
-      name.age = *age;
+      name.age = now - *written;
       name.value = *std::move(value);
       found.push_back(std::move(name));
       return absl::OkStatus();
@@ -204,22 +206,28 @@ class FolderArtifactStore final : public ArtifactStore {
     return found;
   }
 
-  absl::StatusOr<bool> RemoveUnused(const std::string& digest, absl::Duration min_age) override {
+  absl::Status Keep(const std::string& digest) override {
+    ESPALIER_RETURN_IF_ERROR(CheckArtifactDigest(digest));
+    if (::utimensat(AT_FDCWD, PathOf(digest).c_str(), nullptr, 0) == 0) return absl::OkStatus();
+    if (errno == ENOENT) return OpenError(digest);
+    return PutFile(PathOf(digest)).status();  // another user's: its time cannot be changed
+  }
+
+  absl::StatusOr<bool> RemoveUnused(const std::string& digest, absl::Time put_time) override {
     ESPALIER_RETURN_IF_ERROR(CheckArtifactDigest(digest));
     const std::string path = PathOf(digest);
-    ESPALIER_ASSIGN_OR_RETURN(const absl::Time now, FileServerNow());
-    absl::StatusOr<absl::Duration> age = Age(path, now);
-    if (absl::IsNotFound(age.status())) return true;
-    ESPALIER_RETURN_IF_ERROR(age.status());
-    if (*age < min_age) return false;
-    // Out of the way first: a Put from now on writes the file anew, and one before has made it young.
+    absl::StatusOr<absl::Time> written = FolderArtifactTime(path);
+    if (absl::IsNotFound(written.status())) return true;
+    ESPALIER_RETURN_IF_ERROR(written.status());
+    if (*written > put_time) return false;
+    // Out of the way first: a Put from now on writes the file anew, and one before has changed its time.
     const std::string aside = absl::StrCat(folder_, "/tmp/collect.", digest);
     if (::rename(path.c_str(), aside.c_str()) != 0) {
       if (errno == ENOENT) return true;
       return ErrnoStatus("cannot rename to", aside);
     }
-    age = Age(aside, now);
-    const bool is_young = age.ok() && *age < min_age;
+    written = FolderArtifactTime(aside);
+    const bool is_young = written.ok() && *written > put_time;
     if (is_young && ::link(aside.c_str(), path.c_str()) != 0 && errno != EEXIST) {
       return ErrnoStatus("cannot link to", path);
     }
@@ -250,12 +258,6 @@ class FolderArtifactStore final : public ArtifactStore {
     ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<AtomicFile> file, AtomicFile::Create(folder_ + "/tmp/clock"));
     ESPALIER_RETURN_IF_ERROR(file->Append("now"));
     return FolderArtifactTime(file->temporary());
-  }
-
-  // How long the file has been as it is; kNotFound when it has gone.
-  static absl::StatusOr<absl::Duration> Age(const std::string& path, absl::Time now) {
-    ESPALIER_ASSIGN_OR_RETURN(const absl::Time written, FolderArtifactTime(path));
-    return now - written;
   }
 
   absl::Status Commit(AtomicFile* file, const std::string& digest) const {

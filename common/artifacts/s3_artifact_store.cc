@@ -59,6 +59,7 @@ struct ListedObject {
   std::string key;  // below the prefix
   int64_t bytes = 0;
   absl::Duration age;
+  absl::Time put_time;
 };
 
 class S3ArtifactStore final : public ArtifactStore {
@@ -151,7 +152,8 @@ class S3ArtifactStore final : public ArtifactStore {
     std::vector<StoredArtifact> found;
     ESPALIER_RETURN_IF_ERROR(ForEachObject("sha256/", [&](const ListedObject& object) {
       const std::string digest = object.key.substr(object.key.rfind('/') + 1);
-      if (IsArtifactDigest(digest) && object.key == KeyOf(digest)) found.push_back({digest, object.bytes, object.age});
+      if (!IsArtifactDigest(digest) || object.key != KeyOf(digest)) return;  // none of ours
+      found.push_back({digest, object.bytes, object.age, object.put_time});
     }));
     return found;
   }
@@ -172,14 +174,21 @@ class S3ArtifactStore final : public ArtifactStore {
     return found;
   }
 
-  absl::StatusOr<bool> RemoveUnused(const std::string& digest, absl::Duration min_age) override {
+  absl::Status Keep(const std::string& digest) override {
+    ESPALIER_ASSIGN_OR_RETURN(const int64_t bytes, Size(digest));
+    ESPALIER_ASSIGN_OR_RETURN(const bool is_fresh, Refresh(digest, bytes));
+    if (is_fresh) return absl::OkStatus();
+    ESPALIER_ASSIGN_OR_RETURN(const std::string content, Get(digest));
+    return Put(content).status();
+  }
+
+  absl::StatusOr<bool> RemoveUnused(const std::string& digest, absl::Time put_time) override {
     ESPALIER_RETURN_IF_ERROR(CheckArtifactDigest(digest));
     const absl::StatusOr<S3Response> response = Head(KeyOf(digest));
     if (absl::IsNotFound(response.status())) return true;
     ESPALIER_RETURN_IF_ERROR(response.status());
-    ESPALIER_ASSIGN_OR_RETURN(const absl::Time now, HttpTime(HeaderOf(*response, "date")));
     ESPALIER_ASSIGN_OR_RETURN(const absl::Time written, HttpTime(HeaderOf(*response, "last-modified")));
-    if (now - written < min_age) return false;
+    if (written > put_time) return false;
     ESPALIER_RETURN_IF_ERROR(RemoveObject(KeyOf(digest)));
     return true;
   }
@@ -309,6 +318,7 @@ class S3ArtifactStore final : public ArtifactStore {
         if (!absl::ParseTime(absl::RFC3339_full, XmlText(entry, "LastModified"), &written, &error)) {
           return absl::UnavailableError(absl::StrCat("object storage: LastModified of ", object.key, ": ", error));
         }
+        object.put_time = written;
         object.age = now - written;
         visit(object);
       }

@@ -4,7 +4,7 @@
 // What we wrote carries its digest as metadata, so that a writer knows without reading whether what is there is ours; a
 // reader verifies every byte. The age is the service's Last-Modified against its own Date. A service without conditional
 // deletes leaves a moment between RemoveUnused's look and its delete in which a writer can make the object young and lose
-// it all the same.
+// it all the same: the core then refuses the outcome that names it, and the task is done again (artifact_references.cc).
 #pragma once
 
 #include <cstdint>

@@ -45,6 +45,13 @@ struct NewJob {
   std::string caller;      // whose job it is, for limits
 };
 
+// Of all jobs that are not deleted, whatever their state.
+struct ArtifactReferences {
+  std::set<std::string> digests;
+  std::vector<std::string> job_ids;
+  std::set<std::string> released;  // what jobs referred to that were deleted since the last time
+};
+
 // Told after a call, without the lock.
 class CoordinatorListener {
  public:
@@ -115,6 +122,16 @@ class Coordinator {
   absl::StatusOr<CandidateSnapshot> SnapshotCandidate(absl::Time now, const std::string& job_id,
                                                       const std::string& candidate_id);
 
+  // For ArtifactCollector (CoordinatorOptions::collects_artifacts). An error: the store cannot be read or written now, so
+  // nothing may be collected.
+  absl::StatusOr<ArtifactReferences> ReferencedArtifacts();
+  // Those of `digests` to which no job refers. From here on no bank gives them to a job, and until EndCollecting (after an
+  // error, too) no outcome that names one is committed.
+  absl::StatusOr<std::vector<std::string>> BeginCollecting(const std::vector<std::string>& digests);
+  void EndCollecting();
+  // By a write that changes nothing.
+  absl::Status ConfirmLeads();
+
   CoordinatorSnapshot Snapshot(absl::Time now);
   // Not OK when this coordinator must end: another one has taken over, or the store cannot be written any more.
   absl::Status Fatal();
@@ -158,6 +175,7 @@ class Coordinator {
   absl::Status CheckRequest(const SynchronizeRequest& request) const;
   void NoteWorker(const SynchronizeRequest& request, absl::Time now);
   void RenewHeld(const SynchronizeRequest& request, absl::Time now);
+  bool TakeBackIfStuck(const HeldLease& held, const std::string& worker_id, absl::Time now);
   void TrimLeases(const SynchronizeRequest& request);
   bool Readopt(const LeaseToken& token, const std::string& worker_id, absl::Time now);
   void RemoveWorker(const std::string& worker_id, AttemptEnd end, const std::string& reason, absl::Time now);
@@ -197,6 +215,10 @@ class Coordinator {
                 absl::Time now);
   void NoteWork(const JobEntry& job, const TaskOutcome& outcome);
 
+  // artifact_references.cc
+  absl::Status NoteAllArtifacts();
+  absl::Status CheckNotCollected(const std::vector<std::string>& digests, bool is_of_older_epoch);
+
   // catch_up.cc
   void CatchUp(absl::Time now);
   absl::Status TellMissed(JobEntry& job, absl::Time now);
@@ -233,6 +255,9 @@ class Coordinator {
   // attempts, which nobody was told of.
   bool has_uncertain_jobs_ = false;
   std::vector<LeaseToken> strays_;
+  std::map<std::string, bool> collected_;  // digests that this coordinator has taken away; true: it is being done
+  std::set<std::string> released_;         // for ReferencedArtifacts
+  std::set<LeaseToken> stuck_;  // taken back as stuck: not to be adopted again
   Notices notices_;
   std::map<DeviceKind, WorkRate> rates_;  // for EstimateJob
   absl::Status fatal_;

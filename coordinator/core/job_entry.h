@@ -58,6 +58,11 @@ class JobEntry {
   void CheckBanksAgain();
   // Whether a retained state can still be of use.
   bool IsLive(const StateKey& state);
+  // Digests of its inputs that were uploaded.
+  std::vector<std::string> Uploads() const;
+  // Reads on in the store until `artifacts` has the digests of all that the job refers to: its result, what its outcomes
+  // name, and inputs that were uploaded.
+  absl::Status NoteArtifacts(JobStore& store);
   // What a worker must be for this job's tasks.
   Requirements WorkerRequirements();
 
@@ -97,6 +102,7 @@ class JobEntry {
   int64_t version = 1;
   std::string caller;  // empty after a restart
   StageTimes stage_times;  // since this coordinator began
+  std::set<std::string> artifacts;  // as of NoteArtifacts
   std::optional<absl::Duration> ended_generation;  // set by Apply when one ended whose beginning is known
 
   // How the search does; the program must be there.
@@ -107,6 +113,7 @@ class JobEntry {
   void RemoveQueued(const std::string& task_id);
   void NoteGenerations(absl::Time now);
 
+  int64_t artifacts_sequence_ = 0;
   std::optional<JobPreview> preview_;
   std::set<StateKey> live_states_;  // as of live_sequence_
   int64_t live_sequence_ = -1;

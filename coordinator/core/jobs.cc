@@ -90,6 +90,7 @@ absl::StatusOr<JobView> Coordinator::CreateJob(absl::Time now, const NewJob& job
     record.inputs = wire::Serialize(job.inputs);
     record.create_time = job.create_time;
     ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<JobEntry> entry, JobEntry::Make(record, parts_.programs));
+    ESPALIER_RETURN_IF_ERROR(CheckNotCollected(entry->Uploads(), false));
     ESPALIER_ASSIGN_OR_RETURN(entry->program, parts_.programs(record.job_id, entry->spec, entry->inputs));
     const absl::Status status = Timed([&] { return parts_.store->InsertJob(record); });
     if (!status.ok()) {
@@ -243,11 +244,15 @@ absl::Status Coordinator::DeleteJob(absl::Time now, const std::string& job_id) {
       return absl::FailedPreconditionError(
           absl::StrCat("job '", job_id, "' is ", Name(job->record.state), "; cancel it first"));
     }
+    // What cannot be read now waits for longer: the collector finds it when it is old.
+    if (parts_.options.collects_artifacts) job->NoteArtifacts(*parts_.store).IgnoreError();
     const absl::Status status = Timed([&] { return parts_.store->DeleteJob(job_id); });
     if (!status.ok()) {
       NoteStoreError("deleting a job", status);
       return status;
     }
+    if (parts_.options.collects_artifacts) released_.insert(job->artifacts.begin(), job->artifacts.end());
+    std::erase_if(stuck_, [&](const LeaseToken& token) { return token.job_id == job_id; });
     shares_.Forget(job_id);
     jobs_.erase(job_id);
     std::erase(job_order_, job_id);

@@ -6,6 +6,7 @@
 #include "common/base/strings.h"
 #include "common/domain/bank_key.h"
 #include "common/wire/record.h"
+#include "coordinator/core/artifact_references.h"
 #include "coordinator/core/enter.h"
 
 namespace espalier {
@@ -169,6 +170,13 @@ std::optional<Verdict> Coordinator::JudgeOutcome(JobEntry& job, Report& report, 
   }
   if (job.is_behind) {
     NoteStoreError("an outcome", absl::UnavailableError("an earlier event may be stored and is not known yet"));
+    return std::nullopt;  // the worker repeats it
+  }
+  const bool is_of_older_epoch = parts_.options.collects_artifacts && token.epoch != parts_.store->epoch();
+  if (const absl::Status kept = CheckNotCollected(ArtifactsOf(outcome), is_of_older_epoch); absl::IsDataLoss(kept)) {
+    CommitTogether(group, now);
+    return JudgeFailure(job, *report.worker_id, token, TaskFailure{kept, ""}, now);
+  } else if (!kept.ok()) {
     return std::nullopt;  // the worker repeats it
   }
   group.Add({&job, &report, MakeCommit(job, queued->task, token, input_digest, outcome, now),

@@ -81,6 +81,7 @@ bool Coordinator::Readopt(const LeaseToken& token, const std::string& worker_id,
   JobEntry& job = *found->second;
   const JobEntry::Granted* granted = job.FindGranted(token.task_id, token.attempt);
   const JobEntry::Queued* queued = job.FindQueued(token.task_id);
+  if (stuck_.contains(token)) return false;
   if (granted == nullptr || queued == nullptr || granted->epoch != token.epoch || granted->worker_id != worker_id ||
       granted->input_digest != queued->input_digest || leases_.FindTask(token.job_id, token.task_id) != nullptr) {
     return false;
@@ -94,6 +95,23 @@ bool Coordinator::Readopt(const LeaseToken& token, const std::string& worker_id,
   return true;
 }
 
+// A worker may call for ever about a task that hangs in its device or file system.
+bool Coordinator::TakeBackIfStuck(const HeldLease& held, const std::string& worker_id, absl::Time now) {
+  const Lease& lease = *leases_.Find(held.token);
+  if (lease.progress.step != held.progress.step || lease.progress.done != held.progress.done) {
+    leases_.NoteMoved(held.token, now);
+    return false;
+  }
+  const absl::Time since = std::max(lease.granted_at, lease.moved_at);
+  const auto job = jobs_.find(held.token.job_id);
+  if (now - since < parts_.options.stuck_after || job == jobs_.end()) return false;
+  stuck_.insert(held.token);
+  const std::string reason = absl::StrCat("no progress for ", absl::FormatDuration(now - since));
+  JudgeFailure(*job->second, worker_id, held.token, TaskFailure{absl::DeadlineExceededError(reason), ""}, now);
+  notices_.workers.insert(worker_id);  // to be told to stop
+  return true;
+}
+
 void Coordinator::RenewHeld(const SynchronizeRequest& request, absl::Time now) {
   const absl::Time expires_at = now + parts_.options.lease_duration;
   leases_.RenewAllOf(request.worker_id, expires_at);
@@ -102,6 +120,7 @@ void Coordinator::RenewHeld(const SynchronizeRequest& request, absl::Time now) {
     // Silent for longer than its lease, but nobody else has begun: it goes on.
     if (lease == nullptr && Readopt(held.token, request.worker_id, now)) lease = leases_.Find(held.token);
     if (lease == nullptr || lease->worker_id != request.worker_id) continue;
+    if (TakeBackIfStuck(held, request.worker_id, now)) continue;
     leases_.Renew(held.token, expires_at, held.progress);
     if (const auto job = jobs_.find(held.token.job_id); job != jobs_.end()) {
       ++job->second->version;

@@ -60,6 +60,11 @@ void LeaseTable::Renew(const LeaseToken& token, absl::Time expires_at, const Tas
   found->second.progress = progress;
 }
 
+void LeaseTable::NoteMoved(const LeaseToken& token, absl::Time now) {
+  const auto found = leases_.find({token.job_id, token.task_id});
+  if (found != leases_.end() && found->second.token == token) found->second.moved_at = now;
+}
+
 void LeaseTable::RenewAllOf(const std::string& worker_id, absl::Time expires_at) {
   const auto found = by_worker_.find(worker_id);
   if (found == by_worker_.end()) return;

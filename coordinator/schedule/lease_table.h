@@ -23,6 +23,7 @@ struct Lease {
   bool is_held = false;       // the worker has listed it
   double charged_seconds = 0;  // of device time that its job was charged in advance (fair_shares.h)
   TaskProgress progress;
+  absl::Time moved_at = absl::InfinitePast();  // when the progress was last another one than before
 };
 
 class LeaseTable {
@@ -34,6 +35,8 @@ class LeaseTable {
   const Lease* FindTask(const std::string& job_id, const std::string& task_id) const;
   // No-op for a token that is not current.
   void Renew(const LeaseToken& token, absl::Time expires_at, const TaskProgress& progress);
+  // The progress that is about to be renewed with differs from the last one.
+  void NoteMoved(const LeaseToken& token, absl::Time now);
   // Extends what the worker has not listed yet as well: it is calling.
   void RenewAllOf(const std::string& worker_id, absl::Time expires_at);
 

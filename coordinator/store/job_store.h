@@ -106,6 +106,8 @@ class JobStore {
 
   // Rises with every start of a coordinator on this store; at least 1.
   virtual int64_t epoch() const = 0;
+  // Which content this is, for all its coordinators and copies; made when it is first asked for. Letters, digits, '-'.
+  virtual absl::StatusOr<std::string> Identity() = 0;
 
   // kAlreadyExists when the job id or the request id is taken.
   virtual absl::Status InsertJob(const JobRecord& job) = 0;

@@ -25,6 +25,7 @@ class MemoryJobStore : public JobStore {
 
   explicit MemoryJobStore(std::shared_ptr<Content> content);
 
+  absl::StatusOr<std::string> Identity() override { return std::string("memory"); }
   int64_t epoch() const override { return epoch_; }
   absl::Status InsertJob(const JobRecord& job) override;
   absl::Status UpdateJob(const std::string& job_id, const JobUpdate& update) override;

@@ -1,5 +1,6 @@
 #include "coordinator/store/soci_job_store.h"
 
+#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -53,6 +54,20 @@ int64_t SociJobStore::Take(const std::string& counter) {
 absl::Status SociJobStore::Reconnect() {
   statements_.Clear();
   return dialect_.reconnect(*session_);
+}
+
+absl::StatusOr<std::string> SociJobStore::Identity() {
+  long long number = 0;
+  const absl::Status status = InTransaction("reading the identity", [&]() -> absl::Status {
+    *session_ << "SELECT number FROM meta WHERE name = 'identity'", soci::into(number);
+    if (session_->got_data()) return absl::OkStatus();
+    std::random_device random;
+    number = static_cast<long long>((static_cast<uint64_t>(random()) << 31 ^ random()) & INT64_MAX);
+    *session_ << "INSERT INTO meta (name, number) VALUES ('identity', :number)", soci::use(number, "number");
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  return absl::StrCat("store-", absl::Hex(number, absl::kZeroPad16));
 }
 
 absl::Status SociJobStore::CheckEpoch() {

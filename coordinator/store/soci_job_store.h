@@ -34,6 +34,7 @@ class SociJobStore : public JobStore {
   SociJobStore(std::unique_ptr<soci::session> session, SqlDialect dialect, int64_t epoch);
 
   int64_t epoch() const override { return epoch_; }
+  absl::StatusOr<std::string> Identity() override;
   absl::Status InsertJob(const JobRecord& job) override;
   absl::Status UpdateJob(const std::string& job_id, const JobUpdate& update) override;
   absl::Status DeleteJob(const std::string& job_id) override;

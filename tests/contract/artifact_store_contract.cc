@@ -84,7 +84,7 @@ void CheckRemoval(const ArtifactStoreUnderTest& under_test) {
     CHECK(absl::IsInvalidArgument(store->GetRange(wrong, 0, 1).status()));
     CHECK(absl::IsInvalidArgument(store->Size(wrong).status()));
     CHECK(absl::IsInvalidArgument(store->Remove(wrong)));
-    CHECK(absl::IsInvalidArgument(store->RemoveUnused(wrong, absl::ZeroDuration()).status()));
+    CHECK(absl::IsInvalidArgument(store->RemoveUnused(wrong, absl::InfiniteFuture()).status()));
   }
 }
 
@@ -144,11 +144,15 @@ void CheckCollecting(const ArtifactStoreUnderTest& under_test) {
     CHECK(artifact.age < absl::Minutes(5));
   }
   CHECK(digests == std::set<std::string>{first, second});
-  CHECK_FALSE(store->RemoveUnused(first, absl::Hours(1)).value());
+  const absl::Time put_time = all->front().digest == first ? all->front().put_time : all->back().put_time;
+  CHECK_FALSE(store->RemoveUnused(first, put_time - absl::Seconds(2)).value());
   CHECK(store->Get(first).value() == "first");
-  CHECK(store->RemoveUnused(first, absl::Hours(-1)).value());
+  REQUIRE_OK(store->Keep(first));
+  CHECK(store->Get(first).value() == "first");
+  CHECK(store->RemoveUnused(first, put_time + absl::Hours(1)).value());
   CHECK(absl::IsNotFound(store->Get(first).status()));
-  CHECK(store->RemoveUnused(first, absl::Hours(1)).value());  // there is none
+  CHECK(absl::IsNotFound(store->Keep(first)));
+  CHECK(store->RemoveUnused(first, put_time).value());  // there is none
   CHECK(store->Get(second).value() == "second one");
 }
 
@@ -173,7 +177,7 @@ void CheckWritersAndCollector(const ArtifactStoreUnderTest& under_test) {
   }
   threads.emplace_back([&] {  // finds all of it young
     const auto store = under_test.open();
-    for (int round = 0; round < 10; ++round) (void)store->RemoveUnused(digest, absl::Minutes(5));
+    for (int round = 0; round < 10; ++round) (void)store->RemoveUnused(digest, absl::Now() - absl::Minutes(5));
   });
   for (std::thread& thread : threads) thread.join();
   CHECK(failures == std::vector<int>(4, 0));

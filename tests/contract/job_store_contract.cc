@@ -280,9 +280,13 @@ void CheckEpochs(const StoreFactory& open) {
   auto store = open();
   const int64_t first = store->epoch();
   CHECK(first >= 1);
+  const auto identity = store->Identity();
+  REQUIRE_OK(identity);
+  CHECK_FALSE(identity->empty());
   store = nullptr;
   store = open();
   CHECK(store->epoch() == first + 1);
+  CHECK(store->Identity().value() == *identity);
 }
 
 }  // namespace
@@ -295,7 +299,7 @@ void RunJobStoreContract(const StoreFactory& open) {
   SECTION("the first layer of a bank wins until it is lost") { CheckBank(open); }
   SECTION("a deleted job leaves nothing but its bank") { CheckDelete(open); }
   SECTION("texts with any bytes do no harm") { CheckTexts(open); }
-  SECTION("every start has a newer epoch") { CheckEpochs(open); }
+  SECTION("every start has a newer epoch and the same identity") { CheckEpochs(open); }
 }
 
 JobRecord LargeJob(const std::string& id) {

@@ -61,12 +61,17 @@ TEST_CASE("S3ArtifactStore: an artifact that is put again is young again", "[.s3
   auto store = OpenS3ArtifactStore(NewLocation(), {});
   REQUIRE_OK(store);
   const std::string digest = (*store)->Put("content").value();
-  absl::SleepFor(absl::Milliseconds(3'100));  // the service's clock has whole seconds
-  CHECK_FALSE((*store)->RemoveUnused(digest, absl::Seconds(60)).value());
+  const auto put_time = [&] { return (*store)->List().value()[0].put_time; };
+  const absl::Time first = put_time();
+  absl::SleepFor(absl::Milliseconds(2'100));  // the service's clock has whole seconds
   REQUIRE_OK((*store)->Put("content"));
-  CHECK_FALSE((*store)->RemoveUnused(digest, absl::Seconds(2)).value());
-  absl::SleepFor(absl::Milliseconds(3'100));
-  CHECK((*store)->RemoveUnused(digest, absl::Seconds(2)).value());
+  CHECK_FALSE((*store)->RemoveUnused(digest, first).value());
+  const absl::Time second = put_time();
+  absl::SleepFor(absl::Milliseconds(2'100));
+  REQUIRE_OK((*store)->Keep(digest));
+  CHECK_FALSE((*store)->RemoveUnused(digest, second).value());
+  CHECK((*store)->Get(digest).value() == "content");
+  CHECK((*store)->RemoveUnused(digest, put_time()).value());
 }
 
 TEST_CASE("S3ArtifactStore: wrong keys are refused, and no message has them", "[.s3]") {

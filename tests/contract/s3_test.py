@@ -30,16 +30,17 @@ def objects(bucket, prefix):
     return subprocess.run([PYTHON, "-c", script, bucket, prefix], capture_output=True, text=True, check=True).stdout.split()
 
 
-def test_a_job_over_a_bucket_finds_the_same_masks(bucket):
+def test_a_job_over_a_bucket_finds_the_same_masks_and_leaves_nothing_when_deleted(bucket):
     programs = Programs(str(BUILD), fake=True, task_ms=2)
-    with Folder() as folder, Fleet(folder, programs, lease=0.5) as fleet:
+    flags = ["--artifact-grace-seconds", "1"]
+    with Folder() as folder, Fleet(folder, programs, lease=0.5, coordinator_flags=flags) as fleet:
         fleet.start_coordinator()
         fleet.submit(*SPEC)
         fleet.start_worker()
         fleet.wait_done()
         reference = fleet.masks()
     secret = os.environ["AWS_SECRET_ACCESS_KEY"]
-    with Folder() as folder, Fleet(folder, programs, lease=5, artifacts=f"s3://{bucket}/run") as fleet:
+    with Folder() as folder, Fleet(folder, programs, lease=5, artifacts=f"s3://{bucket}/run", coordinator_flags=flags) as fleet:
         fleet.start_coordinator()
         fleet.submit(*SPEC)
         for _ in range(2):
@@ -50,6 +51,10 @@ def test_a_job_over_a_bucket_finds_the_same_masks(bucket):
         check(len(stored) > 8, f"only {stored} are in the bucket")
         for text in [fleet.coordinator_log(), *(worker.text() for worker in fleet.workers)]:
             check(secret not in text, "the secret key is in a log")
+        code, _, err = fleet.ask("delete", "j")
+        check(code == 0, f"delete: {err}")
+        wait_until(lambda: not objects(bucket, "run/sha256/"), 60, "the bucket is empty")
+        check("removed" in fleet.coordinator_log(), "nobody said that artifacts were removed")
 
 
 if __name__ == "__main__":
@@ -66,7 +71,7 @@ if __name__ == "__main__":
             os.environ.update(AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{port}", AWS_ACCESS_KEY_ID=access, AWS_SECRET_ACCESS_KEY=secret,
                               AWS_REGION="us-east-1")
             main([test_the_contract_of_artifact_stores,
-                  test_a_job_over_a_bucket_finds_the_same_masks], bucket)
+                  test_a_job_over_a_bucket_finds_the_same_masks_and_leaves_nothing_when_deleted], bucket)
         finally:
             server.kill()
             server.wait()

@@ -10,6 +10,7 @@ namespace espalier::simulation {
 namespace {
 
 constexpr absl::Duration kLongestBusyTime = absl::Milliseconds(600);
+constexpr absl::Duration kStuckAfter = absl::Seconds(45);  // workers are stuck for up to two minutes
 
 }  // namespace
 
@@ -40,6 +41,8 @@ void CoordinatorProcess::Start() {
     parts.programs = JobProgram::Create;
     parts.options.lease_duration = world_.context.profile.lease;
     parts.options.poll_time = absl::Seconds(30);
+    parts.options.stuck_after = kStuckAfter;
+    parts.options.collects_artifacts = true;
     auto opened = Coordinator::Open(std::move(parts), LocalNow());
     if (!opened.ok()) {
       Kill(absl::StrCat("it could not start: ", opened.status().ToString()));
@@ -47,11 +50,15 @@ void CoordinatorProcess::Start() {
     }
     core_ = *std::move(opened);
     core_->SetListener(this);
+    const absl::Duration grace = 2 * world_.context.profile.lease;
+    collector_ = std::make_unique<ArtifactCollector>(core_.get(), &world_.artifacts, "simulated",
+                                                     CollectorOptions{.grace = grace, .stray_age = grace});
     world_.context.Note("coordinator of epoch ", store_->epoch(), " leads");
   });
   if (!is_alive()) return;
   world_.ledger.CheckMedium();
   ScheduleTick();
+  ScheduleCollecting();
 }
 
 void CoordinatorProcess::Kill(const std::string& why) {
@@ -92,6 +99,45 @@ void CoordinatorProcess::Run(const std::function<void()>& action) {
 void CoordinatorProcess::ScheduleTick() {
   world_.context.loop.After(world_.context.profile.tick,
                             [self = shared_from_this()] { self->Do([self] { self->Tick(); }); });
+}
+
+// As collector_thread.h does, in a thread of its own, with strays going as early as it would let them: what a report that
+// is long under way names may be gone, and what a job refers to never is.
+void CoordinatorProcess::ScheduleCollecting() {
+  world_.context.loop.After(world_.context.profile.lease / 2, [self = shared_from_this()] {
+    self->Do([self] {
+      self->Run([&] { self->Collect(); });
+      if (self->is_alive()) self->ScheduleCollecting();
+    });
+  });
+}
+
+void CoordinatorProcess::Collect() {
+  struct Hook {
+    ~Hook() { artifacts.meanwhile = std::move(outer); }
+    SimulatedArtifacts& artifacts;
+    std::function<void()> outer;
+  };
+  const Hook hook{world_.artifacts, std::exchange(world_.artifacts.meanwhile, [this] { LetOthersAct(); })};
+  store_->hides_events = world_.context.defect == Defect::kReferencesUnread;
+  const absl::StatusOr<CollectorReport> report = collector_->Run(LocalNow());
+  store_->hides_events = false;
+  if (report.ok() && report->num_removed > 0) world_.context.Note("collected ", report->num_removed, " artifacts");
+}
+
+// Between any two steps of the collector's thread this process's other threads and all other processes go on, and this one
+// may stand still, lose its lead, or die.
+void CoordinatorProcess::LetOthersAct() {
+  Context& context = world_.context;
+  // One collector at a time: else each would wait for a later one, which stands still.
+  if (world_.artifacts.is_interrupted || !context.OneIn(3)) return;
+  world_.artifacts.is_interrupted = true;
+  const int num_steps = static_cast<int>(context.random.Below(40));
+  for (int i = 0; !context.violation.has_value() && is_alive() && (i < num_steps || is_paused()); ++i) {
+    context.loop.Step(context.loop.now() + absl::Seconds(1));
+  }
+  world_.artifacts.is_interrupted = false;
+  if (!is_alive()) throw ProcessDied{"it was collecting artifacts"};
 }
 
 void CoordinatorProcess::Tick() {

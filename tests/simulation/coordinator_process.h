@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/core/artifact_collector.h"
 #include "coordinator/core/coordinator.h"
 #include "tests/simulation/ledger.h"
 #include "tests/simulation/medium.h"
@@ -68,6 +69,9 @@ class CoordinatorProcess final : public Process,
   void Run(const std::function<void()>& action);
   void Tick();
   void ScheduleTick();
+  void ScheduleCollecting();
+  void Collect();
+  void LetOthersAct();
   void HandlePending();
   void Handle(const std::vector<std::shared_ptr<SyncCall>>& calls);
   void Conclude(const std::shared_ptr<SyncCall>& call, absl::StatusOr<Coordinator::SyncAnswer> answer);
@@ -82,6 +86,7 @@ class CoordinatorProcess final : public Process,
   int64_t outcomes_before_ = 0;
   std::unique_ptr<SimulatedStore> store_;
   std::unique_ptr<Coordinator> core_;
+  std::unique_ptr<ArtifactCollector> collector_;
   std::map<std::string, Parked> parked_;
   // Calls that arrive while it is busy for so long are handled together.
   absl::Duration busy_time_;

@@ -18,7 +18,8 @@ constexpr const char* kNames[] = {"none",
                                   "lease-never-expires",
                                   "worker-does-not-fence",
                                   "artifact-collected",
-                                  "measurement-altered"};
+                                  "measurement-altered",
+                                  "references-unread"};
 static_assert(std::size(kNames) == static_cast<size_t>(Defect::kCount));
 
 }  // namespace

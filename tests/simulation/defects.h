@@ -24,6 +24,7 @@ enum class Defect {
   kWorkerDoesNotFence,      // a worker that hears nothing runs on
   kArtifactCollected,       // a referenced artifact is removed
   kMeasurementAltered,      // one bit of a measurement changes on its way into the store
+  kReferencesUnread,        // the collector does not see what committed outcomes name
   kCount,
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/wire/record.h"
 
@@ -80,6 +81,7 @@ void Ledger::OnJobUpdated(const std::string& job_id, const JobUpdate& update) {
   if (update.result_artifact.has_value() && !artifacts_.Has(*update.result_artifact)) {
     context_.Violate("I13", job_id, ": its result ", *update.result_artifact, " is not there");
   }
+  if (update.result_artifact.has_value()) job->result_artifact = *update.result_artifact;
   if (!update.state.has_value()) return;
   if (IsFinal(job->state) && *update.state != job->state) {
     context_.Violate("I1", job_id, " was ", Name(job->state), " and becomes ", Name(*update.state));
@@ -143,9 +145,26 @@ void Ledger::OnAttempts(const std::vector<AttemptRecord>& attempts) {
   }
 }
 
-void Ledger::OnAttemptEnded(const LeaseToken& token, AttemptEnd end) {
+void Ledger::OnAttemptEnded(const LeaseToken& token, AttemptEnd end, const std::string& reason) {
   if (end == AttemptEnd::kExpired) ++num_expired_;
-  context_.Note("end ", ToText(token), ": ", Name(end));
+  if (absl::StrContains(reason, "no progress for")) ++num_stuck_;
+  context_.Note("end ", ToText(token), ": ", Name(end), " (", reason, ")");
+}
+
+// A result counts when its job has succeeded: one that was stored by a write that was reported as failed is made again.
+bool Ledger::RefersTo(const Job& job, const std::string& digest) {
+  const bool is_result = job.state == JobState::kSucceeded && job.result_artifact == digest;
+  return !job.is_deleted && (is_result || job.artifacts.contains(digest));
+}
+
+void Ledger::OnCollected(const std::string& digest) {
+  ++num_collected_;
+  context_.Note("collected ", digest);
+  for (const auto& [job_id, job] : jobs_) {
+    if (RefersTo(job, digest)) {
+      context_.Violate("I13", "artifact ", digest, " is collected, to which ", job_id, " refers");
+    }
+  }
 }
 
 void Ledger::CheckOutcomeEvent(Job& job, const EventRecord& event) {

@@ -34,7 +34,8 @@ class Ledger {
   void OnJobUpdated(const std::string& job_id, const JobUpdate& update);
   void OnJobDeleted(const std::string& job_id);
   void OnAttempts(const std::vector<AttemptRecord>& attempts);
-  void OnAttemptEnded(const LeaseToken& token, AttemptEnd end);
+  void OnAttemptEnded(const LeaseToken& token, AttemptEnd end, const std::string& reason);
+  void OnCollected(const std::string& digest);
   void OnCommit(const EventRecord& event);
 
   // What coordinators answered.
@@ -70,6 +71,8 @@ class Ledger {
   int64_t num_outcomes() const { return num_outcomes_; }
   int64_t num_attempts() const { return num_attempts_; }
   int64_t num_expired() const { return num_expired_; }
+  int64_t num_stuck() const { return num_stuck_; }
+  int64_t num_collected() const { return num_collected_; }
   // The result of a job that has ended, while it can still be read.
   void CheckFinished(const std::string& job_id, Coordinator& core, absl::Time local_now);
   int num_results() const { return num_results_; }
@@ -93,11 +96,13 @@ class Ledger {
     std::set<std::string> given_up;
     bool is_result_checked = false;
     std::set<std::string> artifacts;  // of the bank as it is
+    std::string result_artifact;
     size_t num_generations = 0;
     double best_fitness = 0;
   };
 
   Job* Find(const std::string& job_id);
+  static bool RefersTo(const Job& job, const std::string& digest);
   void Follow(const std::string& job_id, Job& job, const EventRecord& event);
   void CheckOutcomeEvent(Job& job, const EventRecord& event);
   void CheckMask(const Job& job, const Task& task);
@@ -118,6 +123,8 @@ class Ledger {
   int64_t num_outcomes_ = 0;
   int64_t num_attempts_ = 0;
   int64_t num_expired_ = 0;
+  int64_t num_stuck_ = 0;
+  int64_t num_collected_ = 0;
   int num_results_ = 0;
 };
 

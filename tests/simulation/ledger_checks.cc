@@ -100,10 +100,12 @@ void Ledger::Check(Coordinator& core, absl::Time local_now, bool is_settled) {
   }
   for (const auto& [job_id, job] : jobs_) {
     for (const std::string& digest : job.artifacts) {
-      const bool is_needed = !job.is_deleted && !IsFinal(job.state);
-      if (is_needed && !artifacts_.Has(digest) && !artifacts_.WasLost(digest)) {
+      if (!job.is_deleted && !artifacts_.Has(digest) && !artifacts_.WasLost(digest)) {
         context_.Violate("I13", job_id, " refers to artifact ", digest, ", which was removed");
       }
+    }
+    if (!job.is_deleted && job.state == JobState::kSucceeded && !artifacts_.Has(job.result_artifact)) {
+      context_.Violate("I13", job_id, ": its result ", job.result_artifact, " was removed");
     }
   }
   if (!is_settled) return;

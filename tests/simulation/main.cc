@@ -30,6 +30,8 @@ struct Totals {
   int64_t commits = 0;
   int64_t attempts = 0;
   int64_t expired = 0;
+  int64_t stuck = 0;
+  int64_t collected = 0;
   int64_t epochs = 0;
   int64_t jobs = 0;
   int64_t results = 0;
@@ -43,6 +45,8 @@ void Add(const Outcome& outcome, Totals& totals) {
   totals.commits += outcome.num_commits;
   totals.attempts += outcome.num_attempts;
   totals.expired += outcome.num_expired;
+  totals.stuck += outcome.num_stuck;
+  totals.collected += outcome.num_collected;
   totals.epochs += outcome.num_epochs;
   totals.jobs += outcome.num_jobs;
   totals.results += outcome.num_results;
@@ -54,11 +58,12 @@ void Print(const Totals& totals, double seconds) {
   std::printf(
       "%lld seeds, %.1f days of virtual time in %.1f s (%.1f seeds/s): %lld steps, %lld jobs, %lld results equal to "
       "the "
-      "undisturbed run's, %lld leases granted, %lld expired, %lld events committed, %lld coordinators, %lld workers\n",
+      "undisturbed run's, %lld leases granted, %lld expired, %lld without progress, %lld artifacts collected, %lld events committed, %lld coordinators, %lld workers\n",
       static_cast<long long>(totals.seeds), absl::ToDoubleHours(totals.virtual_time) / 24, seconds,
       static_cast<double>(totals.seeds) / seconds, static_cast<long long>(totals.steps),
       static_cast<long long>(totals.jobs), static_cast<long long>(totals.results),
       static_cast<long long>(totals.attempts), static_cast<long long>(totals.expired),
+      static_cast<long long>(totals.stuck), static_cast<long long>(totals.collected),
       static_cast<long long>(totals.commits), static_cast<long long>(totals.epochs),
       static_cast<long long>(totals.workers));
   std::fflush(stdout);

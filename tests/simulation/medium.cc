@@ -102,7 +102,7 @@ absl::Status SimulatedStore::InsertAttempts(const std::vector<AttemptRecord>& at
 absl::Status SimulatedStore::EndAttempt(const LeaseToken& token, AttemptEnd end, const std::string& reason) {
   return Write("EndAttempt", [&] {
     const absl::Status status = inner_.EndAttempt(token, end, reason);
-    if (status.ok()) ledger_.OnAttemptEnded(token, end);
+    if (status.ok()) ledger_.OnAttemptEnded(token, end, reason);
     return status;
   });
 }
@@ -145,6 +145,7 @@ absl::StatusOr<std::vector<int64_t>> SimulatedStore::CommitAll(const std::vector
 
 absl::StatusOr<std::vector<EventRecord>> SimulatedStore::LoadEvents(const std::string& job_id, int64_t after_sequence) {
   ESPALIER_RETURN_IF_ERROR(BeforeRead());
+  if (hides_events) return std::vector<EventRecord>();
   absl::StatusOr<std::vector<EventRecord>> events = inner_.LoadEvents(job_id, after_sequence);
   if (context_.defect == Defect::kOtherOrderAfterRestart && events.ok() && events->size() > 1) {
     // Ordered by what was done instead of by when it was committed.
@@ -214,8 +215,10 @@ absl::Status SimulatedArtifacts::RemoveName(const std::string& name) {
 absl::StatusOr<std::vector<StoredArtifact>> SimulatedArtifacts::List() {
   std::vector<StoredArtifact> all;
   for (const auto& [digest, content] : contents_) {
-    all.push_back({digest, static_cast<int64_t>(content.size()), context_.loop.now() - put_at_[digest]});
+    const absl::Time put_time = put_at_[digest];
+    all.push_back({digest, static_cast<int64_t>(content.size()), context_.loop.now() - put_time, put_time});
   }
+  if (meanwhile) meanwhile();
   return all;
 }
 
@@ -225,11 +228,18 @@ absl::StatusOr<std::vector<StoredName>> SimulatedArtifacts::ListNames() {
   return all;
 }
 
-absl::StatusOr<bool> SimulatedArtifacts::RemoveUnused(const std::string& digest, absl::Duration min_age) {
-  const auto found = contents_.find(digest);
-  if (found == contents_.end()) return true;
-  if (context_.loop.now() - put_at_[digest] < min_age) return false;
-  contents_.erase(found);
+absl::Status SimulatedArtifacts::Keep(const std::string& digest) {
+  if (!Has(digest)) return absl::NotFoundError(absl::StrCat("there is no artifact ", digest));
+  put_at_[digest] = context_.loop.now();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> SimulatedArtifacts::RemoveUnused(const std::string& digest, absl::Time put_time) {
+  if (meanwhile) meanwhile();
+  if (!Has(digest)) return true;
+  if (put_at_[digest] > put_time) return false;
+  contents_.erase(digest);
+  if (on_collected) on_collected(digest);
   return true;
 }
 

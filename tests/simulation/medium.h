@@ -33,6 +33,7 @@ class SimulatedStore final : public JobStore {
  public:
   SimulatedStore(Context& context, Medium& medium, Ledger& ledger);
 
+  absl::StatusOr<std::string> Identity() override { return inner_.Identity(); }
   int64_t epoch() const override { return inner_.epoch(); }
   absl::Status InsertJob(const JobRecord& job) override;
   absl::Status UpdateJob(const std::string& job_id, const JobUpdate& update) override;
@@ -48,6 +49,7 @@ class SimulatedStore final : public JobStore {
   absl::Status Health() const override { return health_; }
 
   bool swallows_next_update = false;  // defect kPausedJobGranted
+  bool hides_events = false;          // defect kReferencesUnread
   // A sync fails: nothing can be written any more.
   void Break();
 
@@ -78,7 +80,8 @@ class SimulatedArtifacts final : public ArtifactStore {
   absl::Status RemoveName(const std::string& name) override;
   absl::StatusOr<std::vector<StoredArtifact>> List() override;
   absl::StatusOr<std::vector<StoredName>> ListNames() override;
-  absl::StatusOr<bool> RemoveUnused(const std::string& digest, absl::Duration min_age) override;
+  absl::Status Keep(const std::string& digest) override;
+  absl::StatusOr<bool> RemoveUnused(const std::string& digest, absl::Time put_time) override;
 
   bool Has(const std::string& digest) const { return contents_.contains(digest); }
   bool WasLost(const std::string& digest) const { return lost_.contains(digest); }
@@ -87,6 +90,9 @@ class SimulatedArtifacts final : public ArtifactStore {
   void Collect();  // defect kArtifactCollected
 
   bool is_full = false;
+  std::function<void()> meanwhile;  // what others do while a collector lists and removes
+  bool is_interrupted = false;      // they do it now
+  std::function<void(const std::string& digest)> on_collected;
 
  private:
   std::string AnyLayer();

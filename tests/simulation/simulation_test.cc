@@ -8,13 +8,18 @@ namespace {
 // A part of the seeds in each test, so that they run side by side.
 void RunSeeds(uint64_t first, uint64_t count) {
   int num_results = 0;
+  int64_t num_collected = 0, num_stuck = 0;
   for (uint64_t seed = first; seed < first + count; ++seed) {
     const Outcome outcome = Simulate(DrawProfile(seed, 0), Defect::kNone, false);
     num_results += outcome.num_results;
+    num_collected += outcome.num_collected;
+    num_stuck += outcome.num_stuck;
     INFO("again, with its history: build/bin/espalier-simulation --verbose --seed " << seed);
     if (outcome.violation.has_value()) FAIL(outcome.violation->invariant << ": " << outcome.violation->what);
   }
   CHECK(num_results > static_cast<int>(count) / 2);  // searches were really run to their end and compared
+  CHECK(num_collected > 0);
+  CHECK(num_stuck > 0);
 }
 
 TEST_CASE("Simulation: under drawn faults the invariants hold and every search is the undisturbed one (1)",

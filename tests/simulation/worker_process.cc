@@ -86,6 +86,10 @@ void WorkerProcess::Poll() {
 }
 
 void WorkerProcess::Call() {
+  for (size_t slot = 0; slot < slots_.size() && !is_stuck; ++slot) {
+    const auto done = absl::ToInt64Milliseconds(Now() - slots_[slot].begun_at);
+    if (slots_[slot].task.has_value()) state_.OnProgress(static_cast<int>(slot), {"work", done, 0, 0, 0});
+  }
   SynchronizeRequest request = state_.NextRequest(states_);
   for (FinishedAttempt& attempt : std::exchange(stolen, {})) request.finished.push_back(std::move(attempt));
   const absl::Duration limit = std::clamp(state_.next_tick() - Now(), kShortestCall, request.max_wait + kAnswerTime);

@@ -20,6 +20,7 @@ World::World(Profile profile, Defect defect, bool prints)
       network(context),
       client_(*this) {
   has_classes_ = context.OneIn(4);
+  artifacts.on_collected = [this](const std::string& digest) { ledger.OnCollected(digest); };
 }
 
 World::~World() = default;
@@ -142,6 +143,8 @@ Outcome World::Run() {
   outcome_.num_commits = ledger.num_commits();
   outcome_.num_attempts = ledger.num_attempts();
   outcome_.num_expired = ledger.num_expired();
+  outcome_.num_stuck = ledger.num_stuck();
+  outcome_.num_collected = ledger.num_collected();
   outcome_.num_epochs = ledger.max_epoch();
   outcome_.num_jobs = client_.num_submitted();
   outcome_.num_results = ledger.num_results();

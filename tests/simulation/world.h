@@ -24,6 +24,8 @@ struct Outcome {
   int64_t num_commits = 0;
   int64_t num_attempts = 0;
   int64_t num_expired = 0;
+  int64_t num_stuck = 0;      // leases without progress that were taken away
+  int64_t num_collected = 0;  // artifacts
   int64_t num_epochs = 0;
   int num_jobs = 0;
   int num_results = 0;  // compared with an undisturbed run's

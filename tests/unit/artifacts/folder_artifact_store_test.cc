@@ -84,10 +84,17 @@ TEST_CASE("FolderArtifactStore: an artifact is as old as its last Put", "[artifa
   MakeOlder(path, absl::Hours(30));
   CHECK(absl::AbsDuration(store->List().value()[0].age - absl::Hours(30)) < absl::Minutes(1));
 
-  SECTION("old enough, it is removed") {
-    CHECK_FALSE(store->RemoveUnused(digest, absl::Hours(31)).value());
-    CHECK(store->RemoveUnused(digest, absl::Hours(29)).value());
+  const absl::Time put_time = store->List().value()[0].put_time;
+  SECTION("not put again, it is removed") {
+    CHECK_FALSE(store->RemoveUnused(digest, put_time - absl::Seconds(1)).value());
+    CHECK(store->RemoveUnused(digest, put_time).value());
     CHECK_FALSE(fs::exists(path));
+  }
+  SECTION("kept, it is young") {
+    REQUIRE_OK(store->Keep(digest));
+    CHECK(store->List().value()[0].age < absl::Minutes(1));
+    CHECK_FALSE(store->RemoveUnused(digest, put_time).value());
+    CHECK(store->Get(digest).value() == "content");
   }
   SECTION("put again, it is young, and its content was not written anew") {
     const auto node_of = [&] {
@@ -98,7 +105,7 @@ TEST_CASE("FolderArtifactStore: an artifact is as old as its last Put", "[artifa
     const auto before = node_of();
     CHECK(store->Put("content").value() == digest);
     CHECK(node_of() == before);
-    CHECK_FALSE(store->RemoveUnused(digest, absl::Minutes(10)).value());
+    CHECK_FALSE(store->RemoveUnused(digest, put_time).value());
     CHECK(store->Get(digest).value() == "content");
   }
   CHECK(FilesUnder(temp / "tmp") == 0);

@@ -1,6 +1,7 @@
 #include "bench/kernel_check.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
@@ -18,6 +19,7 @@
 #include "worker/model/random_model.h"
 #include "worker/score/chunked_loss.h"
 #include "worker/train/adamw.h"
+#include "worker/train/byte_moments.h"
 
 namespace espalier::bench {
 namespace {
@@ -57,7 +59,14 @@ Optimized TakeSteps(const ModelConfig& shape, torch::Device device, bool with_ke
     optimizer.Step(gradients, at::full({}, 1e-3 * (1 + step % 3), parameters.flat.options().dtype(torch::kFloat32)));
   }
   SwitchFusedOps(true);
-  return {optimizer.master(), optimizer.first_moments(), optimizer.second_moments(), parameters.flat};
+  Tensor first = optimizer.first_moments(), second = optimizer.second_moments();
+  if (format == MomentsFormat::kByte) {
+    first = at::empty_like(optimizer.master());
+    second = at::empty_like(first);
+    ExpandAllMoments(MomentKind::kFirst, parameters, {optimizer.first_moments(), optimizer.first_scales()}, first);
+    ExpandAllMoments(MomentKind::kSecond, parameters, {optimizer.second_moments(), optimizer.second_scales()}, second);
+  }
+  return {optimizer.master(), first, second, parameters.flat};
 }
 
 struct LossParts {
@@ -87,11 +96,12 @@ LossParts LossOf(Loss loss, int64_t vocabulary, torch::Device device, bool with_
 
 absl::Status CheckOptimizer(const ModelConfig& shape, torch::Device device, Report& report) {
   for (const double clip_norm : {0.0, 0.7}) {
-    for (const MomentsFormat format : {MomentsFormat::kFloat32, MomentsFormat::kBFloat16}) {
+    for (const MomentsFormat format : {MomentsFormat::kFloat32, MomentsFormat::kBFloat16, MomentsFormat::kByte}) {
       const Optimized plain = TakeSteps(shape, device, false, format, clip_norm), kernel = TakeSteps(shape, device, true, format, clip_norm);
       const bool exact = format == MomentsFormat::kFloat32;
-      const std::string name = absl::StrCat("AdamW, moments ", exact ? "float32" : "bfloat16", clip_norm > 0 ? ", clipped" : "", ": ");
-      // Moments in bf16 are rounded by other random numbers: their distance is that of the format.
+      const std::string name = absl::StrCat("AdamW, moments ", exact ? "float32" : format == MomentsFormat::kByte ? "byte" : "bfloat16", clip_norm > 0 ? ", clipped" : "", ": ");
+      // Moments in bf16 are rounded by other random numbers, those in bytes by the same ones but where the last bits of what
+      // is rounded differ: their distance is that of the format.
       ESPALIER_RETURN_IF_ERROR(Book(name + "masters", Apart(kernel.master, plain.master), exact ? 1e-6 : 1e-3, report));
       ESPALIER_RETURN_IF_ERROR(Book(name + "first moments", Apart(kernel.first, plain.first), exact ? 1e-6 : 1e-2, report));
       ESPALIER_RETURN_IF_ERROR(Book(name + "second moments", Apart(kernel.second, plain.second), exact ? 1e-6 : 1e-2, report));

@@ -35,8 +35,10 @@ absl::StatusOr<TrainerOptions> TrainerOptionsOf(const Options& options, bool use
   TrainerOptions trainer;
   if (options.moments == "bfloat16") {
     trainer.moments = MomentsFormat::kBFloat16;
+  } else if (options.moments == "byte") {
+    trainer.moments = MomentsFormat::kByte;
   } else if (options.moments != "float32") {
-    return absl::InvalidArgumentError(absl::StrCat("moments '", options.moments, "' are neither float32 nor bfloat16"));
+    return absl::InvalidArgumentError(absl::StrCat("moments '", options.moments, "' are neither float32, bfloat16 nor byte"));
   }
   trainer.use_graph = use_graph;
   trainer.recompute_activations = options.recompute;

@@ -51,6 +51,8 @@ struct EngineOptions {
   int num_slots = 1;
   int64_t device_memory_bytes = 0;  // what tensors may take of the device's memory; 0: all of it
   int64_t state_memory_bytes = 0;  // for retained states in host memory; 0: a quarter of the machine's
+  // Trains by eager steps over pieces at their own lengths: what the fast ways are compared with. Several times slower.
+  bool plain_training = false;
 };
 
 // kFailedPrecondition when the device is not there.

@@ -1,6 +1,10 @@
 #include "worker/engine/train_plan.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <mutex>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +22,7 @@ constexpr int64_t kWorkingBytes = int64_t{1} << 30;  // logits in chunks, buffer
 constexpr int64_t kFloat32Moments = 16;
 constexpr int64_t kFloat32Gradient = 4;  // on top, where the optimiser is not one kernel
 constexpr int64_t kBFloat16Moments = 12;
+constexpr int64_t kByteMoments = 11;  // 10 and a block's scales, rounded up
 
 // Bytes of activations that the backward pass needs for one token, in bf16: inputs and outputs of the projections,
 // norms.
@@ -61,6 +66,29 @@ int64_t LastEnd(const StreamRange& range) {
   return range.stage_ends.empty() ? range.end : std::max(range.end, range.stage_ends.back());
 }
 
+const char* NameOf(MomentsFormat format) {
+  switch (format) {
+    case MomentsFormat::kFloat32: return "float32";
+    case MomentsFormat::kBFloat16: return "bfloat16";
+    case MomentsFormat::kByte: return "8 bits";
+  }
+  return "?";
+}
+
+// How candidates train here, on the worker's log: each way once a process.
+void SayPlan(const TrainerOptions& options, int64_t parameters, int64_t bytes, int64_t available) {
+  static std::mutex mutex;
+  static auto* const said = new std::set<std::string>();
+  std::string way = absl::StrCat("fp32 masters, moments in ", NameOf(options.moments));
+  if (options.recompute_activations) absl::StrAppend(&way, ", activations computed again");
+  if (options.micro_batch_tokens > 0) absl::StrAppend(&way, ", passes of ", options.micro_batch_tokens, " tokens");
+  const std::lock_guard lock(mutex);
+  if (!said->insert(way).second) return;
+  std::fprintf(stderr, "espalier: a candidate of %.1fM parameters trains with %s: %.1f of %.1f GiB without activations\n",
+               static_cast<double>(parameters) / 1e6, way.c_str(), static_cast<double>(bytes) / (1 << 30),
+               static_cast<double>(available) / (1 << 30));
+}
+
 }  // namespace
 
 absl::StatusOr<TrainSource> MakeTrainSource(TaskRun& run, const StreamRange& range, Loss loss, int tokens_per_step) {
@@ -95,6 +123,10 @@ absl::StatusOr<TrainSource> MakeTrainSource(TaskRun& run, const StreamRange& ran
 
 TrainerOptions PlanTrainer(const TaskRun& run, const ModelConfig& candidate, int tokens_per_step) {
   TrainerOptions options;
+  if (run.parts.options.plain_training) {
+    options.use_graph = false;
+    options.layout = BatchLayout::kExact;
+  }
   if (!run.parts.device.is_cuda()) return options;
   const int64_t parameters = CountParameters(candidate);
   const int64_t length = run.context.sequence_length;
@@ -102,20 +134,28 @@ TrainerOptions PlanTrainer(const TaskRun& run, const ModelConfig& candidate, int
   const int64_t available = BytesForTraining(run) - 2 * kWorkingBytes;
   const int64_t least_activations = length * ActivationBytesPerToken(candidate);
   const int64_t with_float32 = kFloat32Moments + (HasFusedOps(run.dense->embedding_VD) ? 0 : kFloat32Gradient);
-  if (parameters * with_float32 + least_activations > available) options.moments = MomentsFormat::kBFloat16;
-  const int64_t per_parameter = options.moments == MomentsFormat::kFloat32 ? with_float32 : kBFloat16Moments;
+  const std::pair<MomentsFormat, int64_t> formats[] = {{MomentsFormat::kFloat32, with_float32},
+                                                       {MomentsFormat::kBFloat16, kBFloat16Moments},
+                                                       {MomentsFormat::kByte, kByteMoments}};
+  int64_t per_parameter = 0;
+  for (const auto& [moments, bytes] : formats) {  // the widest that leaves room for a window's activations, else the leanest
+    options.moments = moments;
+    per_parameter = bytes;
+    if (parameters * bytes + least_activations <= available) break;
+  }
   const int64_t left = available - parameters * per_parameter;
   options.recompute_activations = least_activations > left;
   const int64_t per_token =
       options.recompute_activations ? RecomputedBytesPerToken(candidate) : ActivationBytesPerToken(candidate);
   const int64_t fitting = std::max<int64_t>(left / std::max<int64_t>(per_token, 1) / length, 1) * length;
   if (fitting < step_tokens) options.micro_batch_tokens = fitting;
+  SayPlan(options, parameters, parameters * per_parameter, available);
   return options;
 }
 
 absl::Status CheckTrainingFits(const TaskRun& run, const ModelConfig& candidate) {
   const int64_t parameters = CountParameters(candidate);
-  const int64_t per_parameter = run.parts.device.is_cuda() ? kBFloat16Moments : kFloat32Moments + kFloat32Gradient;
+  const int64_t per_parameter = run.parts.device.is_cuda() ? kByteMoments : kFloat32Moments + kFloat32Gradient;
   const int64_t activations = run.context.sequence_length * RecomputedBytesPerToken(candidate);
   const int64_t dense = BytesOf(*run.dense);
   const int64_t needed = parameters * per_parameter + activations + dense + kWorkingBytes;

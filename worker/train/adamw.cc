@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "worker/train/adamw_kernel.h"
+#include "worker/train/byte_moments.h"
 
 #ifdef ESPALIER_HAS_CUDA
 #include <ATen/cuda/CUDAGeneratorImpl.h>
@@ -63,15 +64,23 @@ void RoundStochastically(const torch::Tensor& from_float, const torch::Tensor& t
 }
 
 FlatAdamW::FlatAdamW(const FlatParameters& parameters, const TrainSettings& settings, MomentsFormat format)
-    : parameters_(parameters), settings_(settings), format_(format), has_kernel_(HasAdamWKernel(parameters)) {
+    : parameters_(parameters), settings_(settings), format_(format), has_kernel_(HasAdamWKernel(parameters, format)) {
   const torch::NoGradGuard no_grad;
   const auto floats = parameters.flat.options().dtype(torch::kFloat32);
   master_ = parameters.flat.to(torch::kFloat32);  // the same tensor when it is fp32 already
-  const auto moments = format == MomentsFormat::kFloat32 ? floats : floats.dtype(torch::kBFloat16);
+  const auto moments = floats.dtype(format == MomentsFormat::kFloat32    ? torch::kFloat32
+                                    : format == MomentsFormat::kBFloat16 ? torch::kBFloat16
+                                                                         : torch::kUInt8);
   first_moments_ = torch::zeros({parameters.size()}, moments);
   second_moments_ = torch::zeros({parameters.size()}, moments);
   step_count_ = torch::zeros({}, floats);
-  if (has_kernel_) return;
+  if (format == MomentsFormat::kByte) {
+    first_scales_ = torch::zeros({MomentBlocks(parameters).back()}, floats);
+    second_scales_ = torch::zeros_like(first_scales_);
+    table_ = MomentTable(parameters.flat.device());
+    ClearMoments();
+  }
+  if (has_kernel_ || format == MomentsFormat::kByte) return;
   if (format == MomentsFormat::kFloat32) {
     gradient_ = torch::zeros({parameters.size()}, floats);
     for (size_t i = 0; i < parameters.leaves.size(); ++i) {
@@ -103,12 +112,14 @@ void FlatAdamW::Step(const std::vector<torch::Tensor>& gradients, const torch::T
   const torch::NoGradGuard no_grad;
   step_count_.add_(1);
   if (has_kernel_) {
-    StepAdamW(parameters_, settings_, gradients, {master_, first_moments_, second_moments_, step_count_}, ClipOf(gradients),
-              learning_rate);
+    StepAdamW(parameters_, settings_, gradients, {master_, first_moments_, second_moments_, step_count_, first_scales_, second_scales_, table_},
+              ClipOf(gradients), learning_rate);
     return;  // it has published
   }
   if (format_ == MomentsFormat::kFloat32) {
     StepWhole(gradients, learning_rate);
+  } else if (format_ == MomentsFormat::kByte) {
+    StepBytes(gradients, learning_rate);
   } else {
     // On CPU the rounding is a function of the step, so that a restored state goes on as the one that was saved.
     if (!master_.is_cuda())
@@ -141,6 +152,53 @@ void FlatAdamW::StepWhole(const std::vector<torch::Tensor>& gradients, const tor
   at::_foreach_copy_(to, from);
   if (settings_.clip_norm > 0) gradient_.mul_(ClipFactor(gradient_.norm(), settings_.clip_norm));
   Apply(Parts(master_), Parts(gradient_), Parts(first_moments_), Parts(second_moments_), learning_rate);
+}
+
+// Leaf by leaf in pieces of whole blocks: what the kernel does in one pass.
+void FlatAdamW::StepBytes(const std::vector<torch::Tensor>& gradients, const torch::Tensor& learning_rate) {
+  const torch::Tensor clip = ClipOf(gradients);
+  const std::vector<int64_t> first_blocks = MomentBlocks(parameters_);
+  for (size_t leaf = 0; leaf < parameters_.leaves.size(); ++leaf) {
+    const int64_t elements = parameters_.leaves[leaf].numel();
+    const torch::Tensor of_leaf = gradients[leaf].defined() ? gradients[leaf].reshape(-1) : torch::Tensor();
+    for (int64_t begin = 0; begin < elements; begin += kChunkElements) {
+      const int64_t length = std::min(kChunkElements, elements - begin), at = parameters_.offsets[leaf] + begin;
+      const int64_t block = first_blocks[leaf] + begin / kMomentBlock, blocks = (length + kMomentBlock - 1) / kMomentBlock;
+      torch::Tensor gradient = torch::zeros({length}, master_.options());
+      if (of_leaf.defined()) gradient.copy_(of_leaf.narrow(0, begin, length));
+      if (clip.defined()) gradient.mul_(clip);
+      const torch::Tensor codes1 = first_moments_.narrow(0, at, length), codes2 = second_moments_.narrow(0, at, length);
+      const torch::Tensor scales1 = first_scales_.narrow(0, block, blocks), scales2 = second_scales_.narrow(0, block, blocks);
+      const torch::Tensor first = ExpandMoments(MomentKind::kFirst, codes1, scales1);
+      const torch::Tensor second = ExpandMoments(MomentKind::kSecond, codes2, scales2);
+      Apply({master_.narrow(0, at, length)}, {gradient}, {first}, {second}, learning_rate);
+      const torch::Tensor bits = MomentRoundingBits(at, length, step_count_);
+      QuantizeMoments(MomentKind::kFirst, first, bits.bitwise_and(0xffff), codes1, scales1);
+      QuantizeMoments(MomentKind::kSecond, second, bits.__rshift__(16), codes2, scales2);
+    }
+  }
+}
+
+bool FlatAdamW::SetMoments(const torch::Tensor& first, const torch::Tensor& first_scales, const torch::Tensor& second,
+                           const torch::Tensor& second_scales) {
+  const torch::NoGradGuard no_grad;
+  const auto fits = [&](const torch::Tensor& moments, const torch::Tensor& scales) {
+    if (!moments.defined() || moments.numel() != parameters_.size()) return false;
+    const bool is_bytes = moments.scalar_type() == torch::kUInt8;
+    return !is_bytes || (scales.defined() && scales.numel() == MomentBlocks(parameters_).back());
+  };
+  if (!fits(first, first_scales) || !fits(second, second_scales)) return false;
+  const auto set = [&](MomentKind kind, const torch::Tensor& from, const torch::Tensor& from_scales, const torch::Tensor& to,
+                       const torch::Tensor& to_scales) {
+    const bool from_bytes = from.scalar_type() == torch::kUInt8, to_bytes = to.scalar_type() == torch::kUInt8;
+    if (from_bytes == to_bytes) to.copy_(from, true);
+    if (from_bytes && to_bytes) to_scales.copy_(from_scales, true);
+    if (!from_bytes && to_bytes) QuantizeAllMoments(kind, parameters_, from, {to, to_scales});
+    if (from_bytes && !to_bytes) ExpandAllMoments(kind, parameters_, {from.to(to.device()), from_scales.to(to.device())}, to);
+  };
+  set(MomentKind::kFirst, first, first_scales, first_moments_, first_scales_);
+  set(MomentKind::kSecond, second, second_scales, second_moments_, second_scales_);
+  return true;
 }
 
 void FlatAdamW::StepChunk(const Chunk& chunk, const std::vector<torch::Tensor>& gradients, const torch::Tensor& clip,
@@ -182,8 +240,10 @@ void FlatAdamW::TakeWeights() {
 
 void FlatAdamW::ClearMoments() {
   const torch::NoGradGuard no_grad;
-  first_moments_.zero_();
-  second_moments_.zero_();
+  // With scales of zero every byte stands for zero.
+  for (const torch::Tensor& moments : {first_moments_, second_moments_, first_scales_, second_scales_}) {
+    if (moments.defined()) moments.zero_();
+  }
   step_count_.zero_();
 }
 

@@ -34,9 +34,15 @@ class FlatAdamW {
   const torch::Tensor& master() const { return master_; }
   const torch::Tensor& first_moments() const { return first_moments_; }
   const torch::Tensor& second_moments() const { return second_moments_; }
+  // Of bytes only, else undefined.
+  const torch::Tensor& first_scales() const { return first_scales_; }
+  const torch::Tensor& second_scales() const { return second_scales_; }
+  // Takes over moments in any format; scales are those of bytes. False, and nothing is changed, when they do not fit.
+  bool SetMoments(const torch::Tensor& first, const torch::Tensor& first_scales, const torch::Tensor& second,
+                  const torch::Tensor& second_scales);
   const torch::Tensor& step_count() const { return step_count_; }  // fp32, one element
 
-  // For stochastic rounding; undefined with fp32 moments and where the kernel does it. A graph that captures Step must know it.
+  // For stochastic rounding to bf16; undefined with other moments and where the kernel does it. A graph that captures Step must know it.
   const at::Generator& generator() const { return generator_; }
 
   torch::ScalarType LearningRateDtype() const;  // what the kernels read: fp32 on a GPU, fp64 on CPU
@@ -57,6 +63,7 @@ class FlatAdamW {
 
   torch::Tensor ClipOf(const std::vector<torch::Tensor>& gradients) const;  // undefined: no clipping
   void StepWhole(const std::vector<torch::Tensor>& gradients, const torch::Tensor& learning_rate);
+  void StepBytes(const std::vector<torch::Tensor>& gradients, const torch::Tensor& learning_rate);
   void StepChunk(const Chunk& chunk, const std::vector<torch::Tensor>& gradients, const torch::Tensor& clip,
                  const torch::Tensor& learning_rate);
   void Apply(const std::vector<torch::Tensor>& master, const std::vector<torch::Tensor>& gradient,
@@ -69,6 +76,7 @@ class FlatAdamW {
   const MomentsFormat format_;
   const bool has_kernel_;  // worker/train/adamw_kernel.h; what is below the state serves the way without it
   torch::Tensor master_, first_moments_, second_moments_, step_count_;
+  torch::Tensor first_scales_, second_scales_, table_;  // kByte only
   torch::Tensor gradient_;                     // fp32 moments only: all gradients, fp32
   std::vector<torch::Tensor> gradient_views_;  // of each leaf
   std::vector<Chunk> chunks_;                  // bf16 moments only

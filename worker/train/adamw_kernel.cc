@@ -7,6 +7,7 @@
 #include "worker/model/fused_ops.h"
 #include "worker/model/kernel_source.h"
 #include "worker/model/runtime_kernel.h"
+#include "worker/train/adamw_byte_source.h"
 #include "worker/train/adamw_source.h"
 
 namespace espalier {
@@ -35,6 +36,13 @@ const std::vector<const void*>* KernelsOf(torch::Device device) {
   return kernels->On(device.index());
 }
 
+// Compiled where it is wanted only: most trainers keep wider moments.
+const std::vector<const void*>* ByteKernelsOf(torch::Device device) {
+  static auto* const kernels =
+      new KernelSet(WithBf16((std::string(kAdamWSource) + kAdamWByteSource).c_str()), {"adamw_byte"}, "training is slower");
+  return kernels->On(device.index());
+}
+
 // As the kernel reads it: end to end, and aligned.
 torch::Tensor Readable(const torch::Tensor& gradient) {
   const torch::Tensor dense = gradient.contiguous();
@@ -43,25 +51,38 @@ torch::Tensor Readable(const torch::Tensor& gradient) {
 
 }  // namespace
 
-bool HasAdamWKernel(const FlatParameters& parameters) {
-  return HasFusedOps(parameters.flat) && KernelsOf(parameters.flat.device()) != nullptr;
+bool HasAdamWKernel(const FlatParameters& parameters, MomentsFormat format) {
+  if (!HasFusedOps(parameters.flat)) return false;
+  const torch::Device device = parameters.flat.device();
+  return (format == MomentsFormat::kByte ? ByteKernelsOf(device) : KernelsOf(device)) != nullptr;
 }
 
 void StepAdamW(const FlatParameters& parameters, const TrainSettings& settings, const std::vector<torch::Tensor>& gradients,
                const AdamWTensors& tensors, const torch::Tensor& clip, const torch::Tensor& learning_rate) {
-  const bool wide = tensors.first_moments.scalar_type() == torch::kFloat32;
-  const void* const kernel = (*KernelsOf(parameters.flat.device()))[wide ? 0 : 1];
+  const torch::ScalarType format = tensors.first_moments.scalar_type();
+  const bool bytes = format == torch::kUInt8;
+  const torch::Device device = parameters.flat.device();
+  const void* const kernel = bytes ? ByteKernelsOf(device)->front() : (*KernelsOf(device))[format == torch::kFloat32 ? 0 : 1];
   const Settings constants = {settings.beta1, settings.beta2, static_cast<float>(settings.epsilon),
                               static_cast<float>(settings.weight_decay)};
   std::vector<torch::Tensor> readable;  // alive until the launch
   Leaves leaves = {};
-  int64_t tiles = 0;
+  int64_t tiles = 0, first_tile = 0;
   const auto launch = [&] {
-    Launch(kernel, std::min(tiles, kBlocks), kThreads, leaves, tensors.master.mutable_data_ptr(),
-           tensors.first_moments.mutable_data_ptr(), tensors.second_moments.mutable_data_ptr(), parameters.flat.mutable_data_ptr(),
-           learning_rate.const_data_ptr(), tensors.step_count.const_data_ptr(), clip.defined() ? clip.const_data_ptr() : nullptr,
-           constants);
+    const void* const factor = clip.defined() ? clip.const_data_ptr() : nullptr;
+    if (bytes) {
+      Launch(kernel, std::min(tiles, kBlocks), kThreads, leaves, static_cast<unsigned>(first_tile), tensors.master.mutable_data_ptr(),
+             tensors.first_moments.mutable_data_ptr(), tensors.first_scales.mutable_data_ptr(),
+             tensors.second_moments.mutable_data_ptr(), tensors.second_scales.mutable_data_ptr(), tensors.table.const_data_ptr(),
+             parameters.flat.mutable_data_ptr(), learning_rate.const_data_ptr(), tensors.step_count.const_data_ptr(), factor,
+             constants);
+    } else {
+      Launch(kernel, std::min(tiles, kBlocks), kThreads, leaves, tensors.master.mutable_data_ptr(),
+             tensors.first_moments.mutable_data_ptr(), tensors.second_moments.mutable_data_ptr(), parameters.flat.mutable_data_ptr(),
+             learning_rate.const_data_ptr(), tensors.step_count.const_data_ptr(), factor, constants);
+    }
     leaves = {};
+    first_tile += tiles;
     tiles = 0;
   };
   for (size_t i = 0; i < parameters.leaves.size(); ++i) {

@@ -8,16 +8,19 @@
 
 #include "common/domain/job.h"
 #include "worker/train/flat_parameters.h"
+#include "worker/train/trainer.h"
 
 namespace espalier {
 
 // Whether the kernel serves these parameters: bf16 on a CUDA device with run-time kernels on (worker/model/fused_ops.h).
-bool HasAdamWKernel(const FlatParameters& parameters);
+bool HasAdamWKernel(const FlatParameters& parameters, MomentsFormat format);
 
 struct AdamWTensors {
   torch::Tensor master;                         // fp32
-  torch::Tensor first_moments, second_moments;  // both fp32, or both bf16: then rounded stochastically, by (element, step)
-  torch::Tensor step_count;                     // fp32, one element: this step's number, from 1
+  // All fp32, or bf16 or bytes: then rounded stochastically, by (element, step).
+  torch::Tensor first_moments, second_moments;
+  torch::Tensor step_count;                            // fp32, one element: this step's number, from 1
+  torch::Tensor first_scales, second_scales, table;    // of bytes only (worker/train/byte_moments.h)
 };
 
 // One step, on the current stream. `gradients` are the leaves' in their order, undefined ones are zero; `clip` is a factor on all

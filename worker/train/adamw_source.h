@@ -43,15 +43,19 @@ __device__ inline void Keep(bf16* to, float value, unsigned random) {
   *to = static_cast<bf16>((__float_as_uint(value) + (random & 0xffffu)) >> 16);
 }
 
+__device__ inline void Advance(float gradient, float& p, float& m, float& v, const Settings& s, const Rates& r) {
+  const float g = gradient * r.clip, beta1 = s.beta1, beta2 = s.beta2;
+  p -= r.learning_rate * s.weight_decay * p;
+  m = beta1 * m + (1 - beta1) * g;
+  v = beta2 * v + (1 - beta2) * g * g;
+  p -= r.step_size * m / (sqrtf(v) / r.correction2_root + s.epsilon);
+}
+
 template <typename M>
 __device__ inline void Update(float gradient, float& master, M& first, M& second, bf16& weight, const Settings& s,
                               const Rates& r, unsigned random) {
-  const float g = gradient * r.clip, beta1 = s.beta1, beta2 = s.beta2;
-  float p = master;
-  p -= r.learning_rate * s.weight_decay * p;
-  const float m = beta1 * Moment(first, 0) + (1 - beta1) * g;
-  const float v = beta2 * Moment(second, 0) + (1 - beta2) * g * g;
-  p -= r.step_size * m / (sqrtf(v) / r.correction2_root + s.epsilon);
+  float p = master, m = Moment(first, 0), v = Moment(second, 0);
+  Advance(gradient, p, m, v, s, r);
   master = p;
   weight = Round(p);
   Keep(&first, m, random);
@@ -62,27 +66,37 @@ template <typename T>
 struct alignas(16) Eight {
   T at[kWide];
 };
+
+__device__ inline Rates RatesOf(const float* learning_rate, const float* step, const float* clip, const Settings& s) {
+  const double t = *step, rate = *learning_rate;
+  return {static_cast<float>(rate), static_cast<float>(rate / (1 - pow(s.beta1, t))),
+          static_cast<float>(sqrt(1 - pow(s.beta2, t))), clip == nullptr ? 1.0f : *clip};
+}
+
+__device__ inline int LeafOf(const Leaves& leaves, unsigned tile) {
+  int low = 0;
+  for (int high = leaves.count - 1; low < high;) {  // the first leaf that ends behind the tile
+    const int middle = (low + high) / 2;
+    if (leaves.tiles_end[middle] > tile) high = middle; else low = middle + 1;
+  }
+  return low;
+}
+
+__device__ inline unsigned long long InLeaf(const Leaves& leaves, int leaf, unsigned tile) {
+  return static_cast<unsigned long long>(tile - (leaf == 0 ? 0 : leaves.tiles_end[leaf - 1])) * kTile + threadIdx.x * kWide;
+}
+
 template <typename M>
 __device__ void Step(const Leaves& leaves, float* master, M* first, M* second, bf16* weights, const float* learning_rate,
                      const float* step, const float* clip, const Settings& s) {
   __shared__ Rates shared_rates;
-  if (threadIdx.x == 0) {
-    const double t = *step, rate = *learning_rate;
-    shared_rates = {static_cast<float>(rate), static_cast<float>(rate / (1 - pow(s.beta1, t))),
-                    static_cast<float>(sqrt(1 - pow(s.beta2, t))), clip == nullptr ? 1.0f : *clip};
-  }
+  if (threadIdx.x == 0) shared_rates = RatesOf(learning_rate, step, clip, s);
   __syncthreads();
   const Rates r = shared_rates;
   const unsigned count = static_cast<unsigned>(*step), num_tiles = leaves.tiles_end[leaves.count - 1];
   for (unsigned tile = blockIdx.x; tile < num_tiles; tile += gridDim.x) {
-    int leaf = 0;
-    for (int low = 0, high = leaves.count - 1; low < high;) {  // the first leaf that ends behind the tile
-      leaf = (low + high) / 2;
-      if (leaves.tiles_end[leaf] > tile) high = leaf; else low = leaf + 1;
-      leaf = low;
-    }
-    const unsigned long long in_leaf =
-        static_cast<unsigned long long>(tile - (leaf == 0 ? 0 : leaves.tiles_end[leaf - 1])) * kTile + threadIdx.x * kWide;
+    const int leaf = LeafOf(leaves, tile);
+    const unsigned long long in_leaf = InLeaf(leaves, leaf, tile);
     const unsigned long long elements = leaves.elements[leaf], at = leaves.offset[leaf] + in_leaf;
     const bf16* gradient = leaves.gradient[leaf];
     if (in_leaf + kWide <= elements) {

@@ -24,7 +24,9 @@ std::string_view BytesOf(const torch::Tensor& tensor) {
 }
 
 checkpoint::TensorToWrite ToWrite(const std::string& name, const torch::Tensor& tensor) {
-  const Dtype dtype = tensor.scalar_type() == torch::kBFloat16 ? Dtype::kBFloat16 : Dtype::kFloat32;
+  const Dtype dtype = tensor.scalar_type() == torch::kBFloat16 ? Dtype::kBFloat16
+                      : tensor.scalar_type() == torch::kUInt8  ? Dtype::kUint8
+                                                               : Dtype::kFloat32;
   return {name, dtype, {tensor.numel()}, BytesOf(tensor)};
 }
 
@@ -47,16 +49,17 @@ absl::StatusOr<torch::Tensor> ReadTensor(std::string_view bytes,
   const auto found = tensors.find(key);
   if (found == tensors.end()) return absl::DataLossError(absl::StrCat(name, ": tensor '", key, "' is missing"));
   const checkpoint::TensorInfo& info = found->second;
-  if (info.dtype != Dtype::kFloat32 && info.dtype != Dtype::kBFloat16) {
+  if (info.dtype != Dtype::kFloat32 && info.dtype != Dtype::kBFloat16 && info.dtype != Dtype::kUint8) {
     return absl::DataLossError(
-        absl::StrCat(name, ": tensor '", key, "' is ", checkpoint::Name(info.dtype), "; F32 or BF16 was expected"));
+        absl::StrCat(name, ": tensor '", key, "' is ", checkpoint::Name(info.dtype), "; F32, BF16 or U8 was expected"));
   }
   if (info.shape.size() != 1 || (elements >= 0 && info.num_elements() != elements)) {
     return absl::DataLossError(absl::StrCat(name, ": tensor '", key, "' has ", info.num_elements(), " elements in ",
                                             info.shape.size(), " dimensions; ", elements, " in one were expected"));
   }
-  const torch::Tensor tensor =
-      torch::empty({info.num_elements()}, info.dtype == Dtype::kFloat32 ? torch::kFloat32 : torch::kBFloat16);
+  const torch::Tensor tensor = torch::empty({info.num_elements()}, info.dtype == Dtype::kFloat32    ? torch::kFloat32
+                                                                   : info.dtype == Dtype::kBFloat16 ? torch::kBFloat16
+                                                                                                    : torch::kUInt8);
   std::memcpy(tensor.mutable_data_ptr(), bytes.data() + info.begin, static_cast<size_t>(tensor.nbytes()));
   return tensor;
 }
@@ -65,14 +68,15 @@ absl::StatusOr<torch::Tensor> ReadTensor(std::string_view bytes,
 
 int64_t TrainState::bytes() const {
   int64_t sum = 0;
-  for (const torch::Tensor& tensor : {weights, first_moments, second_moments}) {
+  for (const torch::Tensor& tensor : {weights, first_moments, second_moments, first_scales, second_scales}) {
     if (tensor.defined()) sum += static_cast<int64_t>(tensor.nbytes());
   }
   return sum;
 }
 
 void BringToHost(TrainState& state) {
-  for (torch::Tensor* tensor : {&state.weights, &state.first_moments, &state.second_moments}) {
+  for (torch::Tensor* tensor :
+       {&state.weights, &state.first_moments, &state.second_moments, &state.first_scales, &state.second_scales}) {
     if (!tensor->defined() || !tensor->is_cuda()) continue;
     const torch::Tensor host = torch::empty(tensor->sizes(), tensor->options().device(torch::kCPU).pinned_memory(true));
     host.copy_(*tensor);
@@ -85,6 +89,10 @@ std::string ToBytes(const TrainState& state) {
   if (state.format == ContinueState::kFull) {
     tensors.push_back(ToWrite("first_moments", state.first_moments));
     tensors.push_back(ToWrite("second_moments", state.second_moments));
+    if (state.first_scales.defined()) {
+      tensors.push_back(ToWrite("first_scales", state.first_scales));
+      tensors.push_back(ToWrite("second_scales", state.second_scales));
+    }
   }
   const Metadata metadata = {{"schema", kSchema},
                              {"format", state.format == ContinueState::kFull ? "full" : "weights_bfloat16"},
@@ -118,6 +126,11 @@ absl::StatusOr<TrainState> TrainStateFromBytes(std::string_view bytes, const std
     const int64_t elements = state.weights.numel();
     ESPALIER_ASSIGN_OR_RETURN(state.first_moments, ReadTensor(bytes, tensors, "first_moments", elements, name));
     ESPALIER_ASSIGN_OR_RETURN(state.second_moments, ReadTensor(bytes, tensors, "second_moments", elements, name));
+    if (state.first_moments.scalar_type() == torch::kUInt8) {
+      ESPALIER_ASSIGN_OR_RETURN(state.first_scales, ReadTensor(bytes, tensors, "first_scales", -1, name));
+      ESPALIER_ASSIGN_OR_RETURN(state.second_scales,
+                                ReadTensor(bytes, tensors, "second_scales", state.first_scales.numel(), name));
+    }
   }
   return state;
 }

@@ -24,6 +24,7 @@ struct TrainState {
 
   torch::Tensor weights;  // fp32 masters with kFull, bf16 with kWeightsBFloat16
   torch::Tensor first_moments, second_moments;  // undefined with kWeightsBFloat16
+  torch::Tensor first_scales, second_scales;    // of moments in bytes (worker/train/byte_moments.h), else undefined
 
   int64_t bytes() const;
 };

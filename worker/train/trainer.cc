@@ -148,28 +148,22 @@ class FlatTrainer final : public Trainer {
   }
 
   absl::Status Restore(const TrainState& state) override {
-    const bool fits = state.weights.defined() && state.weights.numel() == parameters_.size() &&
-                      (state.format != ContinueState::kFull ||
-                       (state.first_moments.defined() && state.first_moments.numel() == parameters_.size() &&
-                        state.second_moments.defined() && state.second_moments.numel() == parameters_.size()));
-    if (!fits) {
-      return absl::InvalidArgumentError(absl::StrCat("the training state of mask ", state.mask_digest, " holds ",
-                                                     state.weights.defined() ? state.weights.numel() : 0,
-                                                     " weights, the candidate has ", parameters_.size(),
-                                                     ": it is of another shape"));
-    }
+    const absl::Status of_another_shape = absl::InvalidArgumentError(absl::StrCat(
+        "the training state of mask ", state.mask_digest, " holds ", state.weights.defined() ? state.weights.numel() : 0,
+        " weights, the candidate has ", parameters_.size(), ": it is of another shape"));
+    if (!state.weights.defined() || state.weights.numel() != parameters_.size()) return of_another_shape;
     return WithTorchStatus("restoring a training state", device_, [&] {
       const torch::NoGradGuard no_grad;
       const TrainStream stream(device_, &own_stream_);
       const TrainStream::Scope scope = stream.Enter();
       const SynchronizeAtEnd synchronize(stream);
       optimizer_.ClearMoments();
-      optimizer_.master().copy_(state.weights, true);
       if (state.format == ContinueState::kFull) {
-        optimizer_.first_moments().copy_(state.first_moments, true);
-        optimizer_.second_moments().copy_(state.second_moments, true);
+        if (!optimizer_.SetMoments(state.first_moments, state.first_scales, state.second_moments, state.second_scales))
+          return of_another_shape;
         optimizer_.step_count().fill_(static_cast<double>(state.moment_steps));
       }
+      optimizer_.master().copy_(state.weights, true);
       optimizer_.PublishMaster();
       steps_taken_ = state.steps_taken;
       moment_steps_ = state.format == ContinueState::kFull ? state.moment_steps : 0;
@@ -196,7 +190,9 @@ class FlatTrainer final : public Trainer {
   int64_t num_parameters() const override { return parameters_.num_parameters; }
   int64_t state_bytes(ContinueState format) const override {
     if (format != ContinueState::kFull) return parameters_.size() * 2;
-    return parameters_.size() * (4 + 2 * static_cast<int64_t>(optimizer_.first_moments().element_size()));
+    const torch::Tensor& scales = optimizer_.first_scales();
+    return parameters_.size() * (4 + 2 * static_cast<int64_t>(optimizer_.first_moments().element_size())) +
+           (scales.defined() ? 2 * static_cast<int64_t>(scales.nbytes()) : 0);
   }
 
  private:
@@ -218,6 +214,10 @@ class FlatTrainer final : public Trainer {
         state.weights = copy(optimizer_.master());
         state.first_moments = copy(optimizer_.first_moments());
         state.second_moments = copy(optimizer_.second_moments());
+        if (optimizer_.first_scales().defined()) {
+          state.first_scales = copy(optimizer_.first_scales());
+          state.second_scales = copy(optimizer_.second_scales());
+        }
       } else {
         state.weights = copy(optimizer_.master().to(torch::kBFloat16));
       }

@@ -27,8 +27,9 @@ namespace espalier {
 // How the optimiser's moments are stored. Masters are always fp32. kBFloat16 rounds stochastically (a nearest-rounded
 // second moment would never fall: at beta2 0.999 its change is below half a bf16 unit). A parameter costs 4 + 2 + 2 + 2 + 2 bytes
 // (master, moments, compute weight, gradient) instead of 4 + 4 + 4 + 2 + 2, and of 4 more where there is no kernel
-// (worker/train/adamw_kernel.h) and gradients are first made fp32.
-enum class MomentsFormat { kFloat32, kBFloat16 };
+// (worker/train/adamw_kernel.h) and gradients are first made fp32. kByte (worker/train/byte_moments.h) costs 4 + 1 + 1 + 2 + 2
+// and a thirtieth for the blocks' scales.
+enum class MomentsFormat { kFloat32, kBFloat16, kByte };
 
 // kExact runs every piece at its own length (default on CPU); kStatic pads and masks all steps to one shape, which a graph
 // needs (default on a GPU). Losses and gradients are the same up to rounding.

@@ -92,6 +92,9 @@ TEST_CASE("FlatAdamW: takes the steps of a plain double-precision loop") {
   // 12 steps of about 2e-3 each, with moments of 8 significant bits.
   CHECK(DistanceToPlainLoop(torch::kBFloat16, MomentsFormat::kBFloat16, 0.7) < 1e-3);
   CHECK(DistanceToPlainLoop(torch::kFloat32, MomentsFormat::kBFloat16, 0) < 1e-3);
+  // And of one byte, whose neighbours are up to a seventh apart.
+  CHECK(DistanceToPlainLoop(torch::kBFloat16, MomentsFormat::kByte, 0.7) < 8e-3);
+  CHECK(DistanceToPlainLoop(torch::kFloat32, MomentsFormat::kByte, 0) < 8e-3);
 }
 
 TEST_CASE("RoundStochastically: keeps the mean and leaves exact values alone") {

@@ -98,7 +98,7 @@ TEST_CASE("Trainer: the cached teacher and the teacher beside the candidate give
 
 TEST_CASE("Trainer: the loss falls, and the candidate itself holds the trained weights") {
   const TrainData data = Windows(4);
-  for (const MomentsFormat moments : {MomentsFormat::kFloat32, MomentsFormat::kBFloat16}) {
+  for (const MomentsFormat moments : {MomentsFormat::kFloat32, MomentsFormat::kBFloat16, MomentsFormat::kByte}) {
     LanguageModel model = Candidate(9);
     TrainerOptions options;
     options.moments = moments;
@@ -129,7 +129,7 @@ TEST_CASE("Trainer: bf16 weights follow fp32 masters that move by less than bf16
 TEST_CASE("Trainer: a run that stopped and went on takes bitwise the way of a run straight through") {
   const TrainData data = Windows(7);
   const std::vector<Step> steps = MixedSteps();
-  for (const MomentsFormat moments : {MomentsFormat::kFloat32, MomentsFormat::kBFloat16}) {
+  for (const MomentsFormat moments : {MomentsFormat::kFloat32, MomentsFormat::kBFloat16, MomentsFormat::kByte}) {
     TrainSettings settings = CrossEntropySettings(1e-3);
     settings.warmup_steps = 3;
     settings.cosine_to = 0.1;

@@ -1,12 +1,11 @@
 // Whole generations and whole level banks through the engine, as a worker runs them.
 #include <algorithm>
-#include <cstdlib>
-#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "bench/bench_engine.h"
 #include "bench/bench_model.h"
 #include "bench/job_loop.h"
 #include "bench/options.h"
@@ -14,7 +13,8 @@
 #include "bench/report.h"
 #include "bench/trace.h"
 #include "common/base/status_macros.h"
-#include "common/domain/job_presets.h"
+#include "coordinator/search/retained_states.h"
+#include "coordinator/search/stage_times.h"
 #include "worker/model/device_runtime.h"
 #include "worker/train/step_graph.h"
 
@@ -22,93 +22,6 @@ namespace espalier::bench {
 namespace {
 
 constexpr double kGiB = static_cast<double>(int64_t{1} << 30);
-
-// The folder of a run, removed at the end unless the user named it.
-class StateFolder {
- public:
-  explicit StateFolder(const std::string& named) : path_(named), is_temporary_(named.empty()) {
-    if (!is_temporary_) return;
-    std::string name = (std::filesystem::temp_directory_path() / "espalier-bench-XXXXXX").string();
-    if (::mkdtemp(name.data()) != nullptr) path_ = name;
-  }
-  ~StateFolder() {
-    std::error_code ignored;
-    if (is_temporary_ && !path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-  const bool is_temporary_;
-};
-
-JobSpec SpecOf(const Options& options, const Files& files) {
-  const DeviceKind device = options.device == "cpu" ? DeviceKind::kCpu : DeviceKind::kCuda;
-  JobSpec spec = PresetSpec(Preset::kDarwinLm, device);
-  spec.model_folder = files.model;
-  spec.tokens_path = files.tokens;
-  spec.sequence_length = options.sequence_length;
-  spec.seed = 1;
-  spec.target.share = options.target_share;
-  spec.calibration_tokens = options.calibration_tokens;
-  spec.additive_score_tokens = options.sequence_length;  // the additive table is not measured here
-  spec.ladder.attention_levels = spec.ladder.ffn_levels = options.levels;
-  Phase& phase = spec.phases[0];
-  phase.generations = options.generations + 1;
-  phase.offspring = options.offspring;
-  for (Stage& stage : phase.stages) {
-    stage.train_tokens = static_cast<int64_t>(static_cast<double>(stage.train_tokens) * options.token_share);
-    stage.survivors = std::min(stage.survivors, options.offspring);
-  }
-  return spec;
-}
-
-// Windows enough for the pools that the schedule draws from: 4 of 32 calibrate, 21 of 32 train.
-int64_t WindowsNeeded(const Options& options) {
-  const int64_t calibrate = options.calibration_tokens / options.sequence_length + 1;
-  const int64_t train = static_cast<int64_t>(200'000 * options.token_share) / options.sequence_length + 2;
-  const int64_t score = 65'536 / options.sequence_length + 2;
-  return 32 * (1 + std::max({calibrate / 4 + 1, train / 21 + 1, score / 1}));
-}
-
-struct Bench {
-  torch::Device device;
-  Files files;
-  std::unique_ptr<Engine> engine;
-};
-
-absl::StatusOr<Bench> Prepare(const Options& options, const std::string& folder) {
-  if (folder.empty()) return absl::UnavailableError("no temporary folder could be made; name one with --state");
-  ESPALIER_ASSIGN_OR_RETURN(const torch::Device device, OpenBenchDevice(options));
-  int vocabulary_size = 0;
-  const auto make_model = [&](const std::string& path) -> absl::Status {
-    ESPALIER_ASSIGN_OR_RETURN(const auto model, OpenBenchModel(options, device));
-    return WriteModelFolder(*model, path);
-  };
-  const auto make_tokens = [&](const std::string& path) -> absl::Status {
-    if (options.model.empty()) {
-      ESPALIER_ASSIGN_OR_RETURN(const auto config, checkpoint::ReadModelConfig(absl::StrCat(folder, "/model")));
-      vocabulary_size = config.vocabulary_size;
-    } else {
-      ESPALIER_ASSIGN_OR_RETURN(const auto config, checkpoint::ReadModelConfig(options.model));
-      vocabulary_size = config.vocabulary_size;
-    }
-    return WriteTokenFile(RandomWindows(WindowsNeeded(options), options.sequence_length, vocabulary_size, torch::kCPU),
-                          path);
-  };
-  ESPALIER_ASSIGN_OR_RETURN(Files files, PrepareFiles(options, folder, make_model, make_tokens));
-  EmptyDeviceCache(device);
-  EngineOptions engine_options;
-  engine_options.artifact_folder = folder + "/artifacts";
-  engine_options.device = device.is_cuda() ? DeviceKind::kCuda : DeviceKind::kCpu;
-  engine_options.num_slots = options.slots;
-  engine_options.device_memory_bytes = static_cast<int64_t>(options.device_memory * kGiB);
-  engine_options.state_memory_bytes = static_cast<int64_t>(options.state_memory * kGiB);
-  ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, MakeTorchEngine(engine_options));
-  return Bench{device, std::move(files), std::move(engine)};
-}
-
-bool BankIsBuilt(const JobProgram& program) { return program.Progress().step != "bank"; }
 
 double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -122,7 +35,22 @@ struct GenerationSums {
   int64_t trained_tokens = 0, replayed_tokens = 0, peak_bytes = 0, refused_graphs = 0;
   int64_t evaluations = 0;
   PlacedBytes retained;
+  StageTime stages;  // with the card's slots for workers
 };
+
+// Of the generations behind the first one.
+StageTime TailsOf(const std::vector<TaskRecord>& records, size_t measured) {
+  StageTimes times;
+  for (const TaskRecord& record : records) times.Note(record.task.task_id, absl::StrCat(record.slot), record.end);
+  times.EndGeneration();
+  const std::vector<StageTime> ended = times.TakeEnded();
+  StageTime sums;
+  for (size_t i = ended.size() - std::min(measured, ended.size()); i < ended.size(); ++i) {
+    sums.seconds += ended[i].seconds;
+    sums.tail_seconds += ended[i].tail_seconds;
+  }
+  return sums;
+}
 
 absl::StatusOr<GenerationSums> MeasureGenerations(const Options& options, JobLoop& loop) {
   const auto generations = [](const JobProgram& program) { return static_cast<int>(program.Generations().size()); };
@@ -153,6 +81,7 @@ absl::StatusOr<GenerationSums> MeasureGenerations(const Options& options, JobLoo
   }
   sums.refused_graphs = StepGraph::NumRefused() - refused_before;
   sums.retained = loop.most_retained();
+  sums.stages = TailsOf(loop.records(), loop.spec().phases[0].stages.size() * sums.seconds.size());
   return sums;
 }
 
@@ -170,6 +99,8 @@ Row RowOf(const std::string& mode, int tokens_per_step, int slots, const Generat
   row.Number("score_s", sums.score / count, 3);
   row.Number("task_rest_s", (sums.busy - sums.assemble - sums.train - sums.score) / count, 3);
   row.Number("idle_s", (wall * slots - sums.busy) / count, 3);
+  // Of the seconds: one slot was at work and the others were through with the stage.
+  row.Number("tail_s", sums.stages.tail_seconds / count, 3);
   row.Count("evaluations", sums.evaluations / static_cast<int64_t>(sums.seconds.size()));
   row.Count("train_tokens", sums.trained_tokens / static_cast<int64_t>(sums.seconds.size()));
   row.Count("replayed", sums.replayed_tokens / static_cast<int64_t>(sums.seconds.size()));
@@ -187,7 +118,7 @@ Row RowOf(const std::string& mode, int tokens_per_step, int slots, const Generat
 
 absl::Status BenchGeneration(const Options& options) {
   const StateFolder folder(options.state);
-  ESPALIER_ASSIGN_OR_RETURN(const Bench bench, Prepare(options, folder.path()));
+  ESPALIER_ASSIGN_OR_RETURN(const EngineBench bench, PrepareEngine(options, folder.path()));
   Report report("generation", DescribeMachine(bench.device, options));
   std::map<std::string, TaskOutcome> known;
   for (const std::string& mode : options.modes) {
@@ -195,10 +126,13 @@ absl::Status BenchGeneration(const Options& options) {
       return absl::InvalidArgumentError(absl::StrCat("mode '", mode, "' is neither restart nor continue"));
     }
     for (const int tokens_per_step : options.tokens_per_step) {
-      JobSpec spec = SpecOf(options, bench.files);
+      JobSpec spec = BenchSpec(options, bench.files);
       spec.mode = mode == "restart" ? TrainMode::kRestart : TrainMode::kContinue;
       spec.tokens_per_step = tokens_per_step;
-      spec.continue_state = options.continue_state == "full" ? ContinueState::kFull : ContinueState::kWeightsBFloat16;
+      spec.continue_state = options.continue_state == "weights-bf16" ? ContinueState::kWeightsBFloat16 : ContinueState::kFull;
+      if (options.continue_state == "by-size") {
+        ESPALIER_ASSIGN_OR_RETURN(spec.continue_state, ContinueStateBySize(spec, bench.files.inputs));
+      }
       ESPALIER_ASSIGN_OR_RETURN(const auto loop, JobLoop::Create(spec, bench.files.inputs, bench.engine.get(), &known));
       if (!BankIsBuilt(loop->program())) ESPALIER_RETURN_IF_ERROR(loop->RunUntil(BankIsBuilt));
       SayDone("the level bank is there");
@@ -212,11 +146,11 @@ absl::Status BenchGeneration(const Options& options) {
 
 absl::Status BenchBank(const Options& options) {
   const StateFolder folder(options.state);
-  ESPALIER_ASSIGN_OR_RETURN(const Bench bench, Prepare(options, folder.path()));
+  ESPALIER_ASSIGN_OR_RETURN(const EngineBench bench, PrepareEngine(options, folder.path()));
   Report report("bank", DescribeMachine(bench.device, options));
   for (int repeat = 0; repeat <= options.repeats; ++repeat) {
     std::map<std::string, TaskOutcome> known;  // of this repeat alone: every bank is built
-    JobSpec spec = SpecOf(options, bench.files);
+    JobSpec spec = BenchSpec(options, bench.files);
     // Another damping is another bank, so that nothing kept from the last repeat can be used again.
     spec.damping = 0.01 + 1e-6 * repeat;
     ESPALIER_ASSIGN_OR_RETURN(const auto loop, JobLoop::Create(spec, bench.files.inputs, bench.engine.get(), &known));

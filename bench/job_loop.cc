@@ -93,6 +93,7 @@ absl::StatusOr<std::unique_ptr<JobLoop>> JobLoop::Create(const JobSpec& spec, co
                                                          std::map<std::string, TaskOutcome>* known) {
   ESPALIER_ASSIGN_OR_RETURN(const JobPreview preview, ResolveJob(spec, inputs));
   std::unique_ptr<JobLoop> loop(new JobLoop(engine, known));
+  loop->spec_ = preview.resolved;
   ESPALIER_ASSIGN_OR_RETURN(loop->program_, JobProgram::Create("bench", preview.resolved, inputs));
   return loop;
 }
@@ -125,7 +126,7 @@ void JobLoop::BookRetained() {
   most_retained_.disk = std::max(most_retained_.disk, now.disk);
 }
 
-void JobLoop::Work(const std::function<bool(const JobProgram&)>& reached, Shared& shared) {
+void JobLoop::Work(int slot, const std::function<bool(const JobProgram&)>& reached, Shared& shared) {
   std::unique_lock lock(shared.mutex);
   while (!shared.done) {
     const std::vector<Task> wanted = program_->Wanted();
@@ -151,6 +152,7 @@ void JobLoop::Work(const std::function<bool(const JobProgram&)>& reached, Shared
       // Also when another slot has got there meanwhile: the next call goes on from here.
       told = program_->Tell(task.task_id, record->outcome);
       if (task.kind() == TaskKind::kBankLayer) known_->emplace(digest, record->outcome);
+      record->slot = slot;
       records_.push_back(*std::move(record));
       BookRetained();
       engine_->KeepOnly(program_->LiveStates());
@@ -165,7 +167,7 @@ absl::Status JobLoop::RunUntil(const std::function<bool(const JobProgram&)>& rea
   Shared shared;
   {
     std::vector<std::jthread> slots;
-    for (int slot = 0; slot < engine_->num_slots(); ++slot) slots.emplace_back([&] { Work(reached, shared); });
+    for (int slot = 0; slot < engine_->num_slots(); ++slot) slots.emplace_back([&, slot] { Work(slot, reached, shared); });
   }
   if (shared.status.ok() && program_->failure().has_value()) return absl::InternalError(*program_->failure());
   return shared.status;

@@ -37,6 +37,7 @@ struct TaskRecord {
   TaskOutcome outcome;
   double begin = 0;  // seconds since the loop was made
   double end = 0;
+  int slot = 0;
   std::map<std::string, double> seconds_by_step;  // from the engine's progress reports
 };
 
@@ -55,6 +56,7 @@ class JobLoop {
   absl::Status RunUntil(const std::function<bool(const JobProgram&)>& reached);
 
   const JobProgram& program() const { return *program_; }
+  const JobSpec& spec() const { return spec_; }  // resolved
   const std::vector<TaskRecord>& records() const { return records_; }
   double Seconds() const;  // since the loop was made
   // The most that lay at each place at once, before what is no longer wanted went.
@@ -66,11 +68,12 @@ class JobLoop {
   JobLoop(Engine* engine, std::map<std::string, TaskOutcome>* known);
   absl::StatusOr<TaskRecord> Answer(const Task& task);
   void BookRetained();
-  void Work(const std::function<bool(const JobProgram&)>& reached, Shared& shared);
+  void Work(int slot, const std::function<bool(const JobProgram&)>& reached, Shared& shared);
 
   Engine* const engine_;
   std::map<std::string, TaskOutcome>* const known_;
   const double start_;
+  JobSpec spec_;
   std::unique_ptr<JobProgram> program_;
   std::vector<TaskRecord> records_;
   PlacedBytes most_retained_;

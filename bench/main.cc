@@ -29,7 +29,7 @@ void AddTrainFlags(CLI::App& app, Options& options) {
   app.add_option("--tokens-per-step", options.tokens_per_step)->delimiter(',');
   app.add_option("--kept-share", options.kept_share, "Share of KV groups and neurons that the candidate keeps");
   app.add_option("--loss", options.loss, "cross-entropy or kl (to the dense model, its hidden states cached)");
-  app.add_option("--moments", options.moments, "float32 or bfloat16");
+  app.add_option("--moments", options.moments, "float32, bfloat16 or byte");
   app.add_option("--steps", options.steps, "Steps of a timed run")->check(CLI::Range(1, 1000000));
   app.add_flag("--eager", options.eager, "Also without CUDA graphs");
   app.add_option("--trace", options.trace, "File for a trace of the last timed run, which it slows down");
@@ -50,8 +50,8 @@ void AddEngineFlags(CLI::App& app, Options& options) {
 
 void AddGenerationFlags(CLI::App& app, Options& options) {
   app.add_option("--mode", options.modes, "restart, continue")->delimiter(',');
-  app.add_option("--continue-state", options.continue_state, "What CONTINUE keeps of a survivor: full or weights-bf16")
-      ->check(CLI::IsMember({"full", "weights-bf16"}));
+  app.add_option("--continue-state", options.continue_state, "What CONTINUE keeps of a survivor: by-size, full or weights-bf16")
+      ->check(CLI::IsMember({"by-size", "full", "weights-bf16"}));
   app.add_option("--generations", options.generations, "Measured generations, after one that is not")
       ->check(CLI::Range(1, 1000));
   app.add_option("--offspring", options.offspring)->check(CLI::Range(1, 1024));
@@ -78,9 +78,9 @@ int main(int argc, char** argv) {
   std::vector<std::string> compared;
   app.add_option("--compare", compared, "Instead: two files that --json wrote, side by side")->expected(2);
   Options options;
-  bool check_bank = false;
+  bool check_bank = false, check_rankings = false;
   std::map<std::string, std::function<absl::Status(const Options&)>> run = {
-      {"check", espalier::bench::BenchCheck},
+      {"check", [&](const Options& o) { return check_rankings ? espalier::bench::CheckRankings(o) : espalier::bench::BenchCheck(o); }},
       {"train", espalier::bench::BenchTrain},
       {"assemble", espalier::bench::BenchAssemble},
       {"score", espalier::bench::BenchScore},
@@ -97,7 +97,9 @@ int main(int argc, char** argv) {
   AddGenerationFlags(*generation, options);
   assemble->add_option("--levels", options.levels, "Levels of each unit")->check(CLI::Range(2, 64));
   bank->add_flag("--check", check_bank, "Instead: random units against the CPU's results, and what their parts take");
-  for (CLI::App* command : {bank, generation}) AddEngineFlags(*command, options);
+  check->add_flag("--rankings", check_rankings, "Instead: one generation's fitness and survivors, stage by stage");
+  check->add_option("--token-share", options.token_share, "Of the published train tokens (10k/50k/100k/200k), for --rankings");
+  for (CLI::App* command : {bank, generation, check}) AddEngineFlags(*command, options);
   for (CLI::App* command : {check, train, assemble, score, bank, generation}) AddCommonFlags(*command, options);
   CLI11_PARSE(app, argc, argv);
   if (!compared.empty()) return PrintComparison(compared[0], compared[1]);

@@ -30,7 +30,7 @@ struct Options {
 
   // generation, bank
   std::vector<std::string> modes = {"restart", "continue"};
-  std::string continue_state = "full";  // what CONTINUE keeps of a survivor: full, weights-bf16
+  std::string continue_state = "by-size";  // what CONTINUE keeps of a survivor: by-size, full, weights-bf16
   int generations = 2;  // measured, after one that is not
   int offspring = 16;
   double token_share = 1;      // of the published stages' train tokens
@@ -45,6 +45,7 @@ struct Options {
 };
 
 absl::Status BenchCheck(const Options& options);
+absl::Status CheckRankings(const Options& options);
 absl::Status BenchTrain(const Options& options);
 absl::Status BenchAssemble(const Options& options);
 absl::Status BenchScore(const Options& options);

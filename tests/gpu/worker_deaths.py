@@ -88,7 +88,7 @@ def report(fleet, deaths, lease):
 
 
 def run():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(allow_abbrev=False)  # --mode is for submit, not short for --model
     parser.add_argument("bin")
     parser.add_argument("--model", required=True)
     parser.add_argument("--tokens", required=True)

@@ -255,6 +255,7 @@ class Coordinator {
   // attempts, which nobody was told of.
   bool has_uncertain_jobs_ = false;
   std::vector<LeaseToken> strays_;
+  std::map<std::string, std::string> deleted_requests_;  // job ids by the request ids of jobs that were deleted
   std::map<std::string, bool> collected_;  // digests that this coordinator has taken away; true: it is being done
   std::set<std::string> released_;         // for ReferencedArtifacts
   std::set<LeaseToken> stuck_;  // taken back as stuck: not to be adopted again

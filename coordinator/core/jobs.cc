@@ -50,6 +50,10 @@ absl::StatusOr<JobEntry*> Coordinator::FindJobOfRequest(const std::string& reque
     return absl::AlreadyExistsError(
         absl::StrCat("request_id: '", request_id, "' was used with another specification, for jobs/", id));
   }
+  if (const auto deleted = deleted_requests_.find(request_id); deleted != deleted_requests_.end()) {
+    return absl::AlreadyExistsError(absl::StrCat("request_id: '", request_id, "' made jobs/", deleted->second,
+                                                 ", which was deleted; submit with another request id"));
+  }
   return nullptr;
 }
 
@@ -139,7 +143,19 @@ absl::StatusOr<std::vector<CandidateView>> Coordinator::ListCandidates(absl::Tim
   return job->program->Candidates();
 }
 
+namespace {
+
+// After a write that was reported as failed, until the store can be read: what would be written might undo it.
+absl::Status CheckStateIsKnown(const JobEntry& job) {
+  if (!job.is_state_uncertain) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("the store does not say what became of the last change of job '", job.record.job_id,
+                                             "'; repeat the request"));
+}
+
+}  // namespace
+
 absl::Status Coordinator::ChangeState(JobEntry& job, JobState state, const std::string& failure, absl::Time now) {
+  ESPALIER_RETURN_IF_ERROR(CheckStateIsKnown(job));
   JobUpdate update;
   update.state = state;
   if (!failure.empty()) update.failure = failure;
@@ -156,6 +172,7 @@ absl::Status Coordinator::ChangeState(JobEntry& job, JobState state, const std::
 
 // Proves, for an answer that changes nothing, that this coordinator still leads.
 absl::Status Coordinator::ConfirmState(JobEntry& job) {
+  ESPALIER_RETURN_IF_ERROR(CheckStateIsKnown(job));
   JobUpdate update;
   update.state = job.record.state;
   const absl::Status status = Timed([&] { return parts_.store->UpdateJob(job.record.job_id, update); });
@@ -251,6 +268,7 @@ absl::Status Coordinator::DeleteJob(absl::Time now, const std::string& job_id) {
       NoteStoreError("deleting a job", status);
       return status;
     }
+    if (!job->record.request_id.empty()) deleted_requests_[job->record.request_id] = job_id;
     if (parts_.options.collects_artifacts) released_.insert(job->artifacts.begin(), job->artifacts.end());
     std::erase_if(stuck_, [&](const LeaseToken& token) { return token.job_id == job_id; });
     shares_.Forget(job_id);

@@ -12,6 +12,7 @@ absl::Status Coordinator::Restore(absl::Time now) {
   now_ = now;
   ESPALIER_ASSIGN_OR_RETURN(std::vector<JobRecord> records, parts_.store->LoadJobs());
   for (JobRecord& record : records) ESPALIER_RETURN_IF_ERROR(RestoreJob(std::move(record), now));
+  ESPALIER_ASSIGN_OR_RETURN(deleted_requests_, parts_.store->LoadDeletedRequests());
   ESPALIER_RETURN_IF_ERROR(RestoreRates());
   Settle(now);
   return absl::OkStatus();

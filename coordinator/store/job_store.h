@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -113,8 +114,10 @@ class JobStore {
   virtual absl::Status InsertJob(const JobRecord& job) = 0;
   // kNotFound when there is none.
   virtual absl::Status UpdateJob(const std::string& job_id, const JobUpdate& update) = 0;
-  // The job with its attempts and events; OK when there is none. The bank manifest stays.
+  // The job with its attempts and events; OK when there is none. The bank manifest stays, and that its request was used.
   virtual absl::Status DeleteJob(const std::string& job_id) = 0;
+  // Job ids by the request ids of jobs that were deleted: a late copy of such a request must not make the job again.
+  virtual absl::StatusOr<std::map<std::string, std::string>> LoadDeletedRequests() = 0;
   virtual absl::StatusOr<std::vector<JobRecord>> LoadJobs() = 0;  // in order of creation
 
   // All or none. kAlreadyExists when one of them was granted before.

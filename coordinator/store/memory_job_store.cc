@@ -73,11 +73,16 @@ absl::Status MemoryJobStore::UpdateJob(const std::string& job_id, const JobUpdat
 
 absl::Status MemoryJobStore::DeleteJob(const std::string& job_id) {
   ESPALIER_RETURN_IF_ERROR(CheckEpoch());
+  if (const JobRecord* job = FindJob(job_id); job != nullptr && !job->request_id.empty()) {
+    content_->deleted_requests[job->request_id] = job_id;
+  }
   std::erase_if(content_->jobs, [&](const JobRecord& job) { return job.job_id == job_id; });
   std::erase_if(content_->attempts, [&](const AttemptRecord& attempt) { return attempt.token.job_id == job_id; });
   std::erase_if(content_->events, [&](const EventRecord& event) { return event.job_id == job_id; });
   return absl::OkStatus();
 }
+
+absl::StatusOr<std::map<std::string, std::string>> MemoryJobStore::LoadDeletedRequests() { return content_->deleted_requests; }
 
 absl::StatusOr<std::vector<JobRecord>> MemoryJobStore::LoadJobs() { return content_->jobs; }
 

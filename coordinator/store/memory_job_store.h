@@ -20,6 +20,7 @@ class MemoryJobStore : public JobStore {
     std::vector<JobRecord> jobs;
     std::vector<AttemptRecord> attempts;
     std::vector<EventRecord> events;
+    std::map<std::string, std::string> deleted_requests;  // request id, job id
     std::vector<std::pair<BankLayerRecord, bool>> bank;  // with whether it is lost
   };
 
@@ -30,6 +31,7 @@ class MemoryJobStore : public JobStore {
   absl::Status InsertJob(const JobRecord& job) override;
   absl::Status UpdateJob(const std::string& job_id, const JobUpdate& update) override;
   absl::Status DeleteJob(const std::string& job_id) override;
+  absl::StatusOr<std::map<std::string, std::string>> LoadDeletedRequests() override;
   absl::StatusOr<std::vector<JobRecord>> LoadJobs() override;
   absl::Status InsertAttempts(const std::vector<AttemptRecord>& attempts) override;
   absl::Status EndAttempt(const LeaseToken& token, AttemptEnd end, const std::string& reason) override;

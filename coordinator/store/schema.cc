@@ -45,6 +45,11 @@ constexpr const char* kVersion2[] = {
     " epoch BIGINT NOT NULL, expires_at DOUBLE PRECISION NOT NULL)",
     "INSERT INTO leadership (name, holder, address, epoch, expires_at) VALUES ('coordinator', '', '', 0, 0)",
 };
+// Requests outlive the jobs that they made: a copy of one that arrives late is known.
+constexpr const char* kVersion3[] = {
+    "CREATE TABLE deleted_requests (request_id VARCHAR(200) PRIMARY KEY, job_id VARCHAR(80) NOT NULL,"
+    " checksum VARCHAR(16) NOT NULL)",
+};
 static_assert(kApplicationId == 1702064177);
 
 template <size_t kCount>
@@ -83,6 +88,7 @@ void Step(soci::session& session, int version) {
     Execute(session, kVersion2);
     AddAttemptChecksums(session);
   }
+  if (version == 2) Execute(session, kVersion3);
   WriteVersion(session, version + 1);
 }
 

@@ -9,7 +9,7 @@
 
 namespace espalier {
 
-inline constexpr int kSchemaVersion = 2;
+inline constexpr int kSchemaVersion = 3;
 
 // "esp1": what tells our databases from others. SQLite keeps it in the file's header, every database in meta.
 inline constexpr int kApplicationId = 0x65737031;

@@ -236,9 +236,39 @@ absl::Status SociJobStore::DeleteJob(const std::string& job_id) {
   return InTransaction("deleting a job", [&]() -> absl::Status {
     *session_ << "DELETE FROM events WHERE job_id = :job", soci::use(job_id, "job");
     *session_ << "DELETE FROM attempts WHERE job_id = :job", soci::use(job_id, "job");
+    KeepRequest(job_id);
     *session_ << "DELETE FROM jobs WHERE job_id = :job", soci::use(job_id, "job");
     return absl::OkStatus();
   });
+}
+
+void SociJobStore::KeepRequest(const std::string& job_id) {
+  std::string request;
+  soci::indicator has_request = soci::i_null;
+  *session_ << "SELECT request_id FROM jobs WHERE job_id = :job", soci::use(job_id, "job"), soci::into(request, has_request);
+  if (!session_->got_data() || has_request != soci::i_ok) return;
+  const std::string checksum = RowChecksum({request, job_id});
+  *session_ << "DELETE FROM deleted_requests WHERE request_id = :request", soci::use(request, "request");
+  *session_ << "INSERT INTO deleted_requests (request_id, job_id, checksum) VALUES (:request, :job, :checksum)",
+      soci::use(request, "request"), soci::use(job_id, "job"), soci::use(checksum, "checksum");
+}
+
+absl::StatusOr<std::map<std::string, std::string>> SociJobStore::LoadDeletedRequests() {
+  std::map<std::string, std::string> requests;
+  const absl::Status status = Reading("loading the requests of deleted jobs", [&]() -> absl::Status {
+    requests.clear();
+    const soci::rowset<soci::row> rows = (session_->prepare << "SELECT request_id, job_id, checksum FROM deleted_requests");
+    for (const soci::row& row : rows) {
+      const std::string request = row.get<std::string>(0), job_id = row.get<std::string>(1);
+      if (row.get<std::string>(2) != RowChecksum({request, job_id})) {
+        return absl::DataLossError(absl::StrCat("the stored request of the deleted job '", job_id, "' is damaged (checksum)"));
+      }
+      requests[request] = job_id;
+    }
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  return requests;
 }
 
 absl::StatusOr<std::vector<JobRecord>> SociJobStore::LoadJobs() {

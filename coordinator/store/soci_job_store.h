@@ -38,6 +38,7 @@ class SociJobStore : public JobStore {
   absl::Status InsertJob(const JobRecord& job) override;
   absl::Status UpdateJob(const std::string& job_id, const JobUpdate& update) override;
   absl::Status DeleteJob(const std::string& job_id) override;
+  absl::StatusOr<std::map<std::string, std::string>> LoadDeletedRequests() override;
   absl::StatusOr<std::vector<JobRecord>> LoadJobs() override;
   absl::Status InsertAttempts(const std::vector<AttemptRecord>& attempts) override;
   absl::Status EndAttempt(const LeaseToken& token, AttemptEnd end, const std::string& reason) override;
@@ -79,6 +80,7 @@ class SociJobStore : public JobStore {
 
   absl::StatusOr<JobRecord> ReadJob(const std::string& job_id);
   void WriteJob(const JobRecord& job, bool is_new);
+  void KeepRequest(const std::string& job_id);  // of a job that is about to be deleted
 
   std::mutex use_;
   std::unique_ptr<soci::session> session_;

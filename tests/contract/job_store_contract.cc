@@ -245,8 +245,14 @@ void CheckDelete(const StoreFactory& open) {
   CHECK(store->LoadEvents("a", 0)->empty());
   CHECK(store->LoadAttempts("a")->empty());
   CHECK(store->LoadEvents("b", 0)->size() == 1);
-  REQUIRE_OK(store->InsertJob(Job("a")));  // both ids are free again
+  store = nullptr;
+  store = open();
+  const std::map<std::string, std::string> used = {{"request of a", "a"}};
+  CHECK(store->LoadDeletedRequests().value() == used);
+  REQUIRE_OK(store->InsertJob(Job("a")));  // whether a used request may come again is not the store's to say
   CHECK(store->LoadJobs()->size() == 2);
+  REQUIRE_OK(store->DeleteJob("a"));
+  CHECK(store->LoadDeletedRequests().value() == used);
 }
 
 // Messages of workers and files' names may hold anything.

@@ -53,6 +53,8 @@ void CheckContent(JobStore& store) {
   REQUIRE_OK(second_events);
   CHECK(first_events->size() + second_events->size() == 79);
 
+  CHECK(store.LoadDeletedRequests().value().empty());
+
   // And it goes on from there.
   AttemptRecord next;
   next.token = {store.epoch(), "second", "task/new", 1};

@@ -86,6 +86,11 @@ absl::Status SimulatedStore::DeleteJob(const std::string& job_id) {
   });
 }
 
+absl::StatusOr<std::map<std::string, std::string>> SimulatedStore::LoadDeletedRequests() {
+  ESPALIER_RETURN_IF_ERROR(BeforeRead());
+  return inner_.LoadDeletedRequests();
+}
+
 absl::StatusOr<std::vector<JobRecord>> SimulatedStore::LoadJobs() {
   ESPALIER_RETURN_IF_ERROR(BeforeRead());
   return inner_.LoadJobs();

@@ -38,6 +38,7 @@ class SimulatedStore final : public JobStore {
   absl::Status InsertJob(const JobRecord& job) override;
   absl::Status UpdateJob(const std::string& job_id, const JobUpdate& update) override;
   absl::Status DeleteJob(const std::string& job_id) override;
+  absl::StatusOr<std::map<std::string, std::string>> LoadDeletedRequests() override;
   absl::StatusOr<std::vector<JobRecord>> LoadJobs() override;
   absl::Status InsertAttempts(const std::vector<AttemptRecord>& attempts) override;
   absl::Status EndAttempt(const LeaseToken& token, AttemptEnd end, const std::string& reason) override;

@@ -49,6 +49,23 @@ TEST_CASE("Job: the same request gives the same job, another one under its id is
   CHECK(service.core->CreateJob(service.now, SmallJob(id, 1)).status().code() == absl::StatusCode::kAlreadyExists);
 }
 
+TEST_CASE("Job: a late copy of a request whose job was deleted does not make the job again", "[core]") {
+  Service service(absl::Seconds(60));
+  NewJob job = SmallJob("a", 1);
+  job.request_id = "request-1";
+  service.Create(job);
+  REQUIRE_OK(service.core->CancelJob(service.now, "a"));
+  REQUIRE_OK(service.core->DeleteJob(service.now, "a"));
+  for (int start = 0; start < 2; ++start) {
+    const absl::Status late = service.core->CreateJob(service.now, job).status();
+    CHECK(late.code() == absl::StatusCode::kAlreadyExists);
+    CHECK_THAT(std::string(late.message()), Catch::Contains("'request-1' made jobs/a, which was deleted"));
+    service.Restart();
+  }
+  job.request_id = "request-2";
+  service.Create(job);  // the name is free
+}
+
 TEST_CASE("Job: pausing takes the tasks back, resuming gives them out again", "[core]") {
   Service service(absl::Seconds(60));
   service.Create(SmallJob("a", 1));

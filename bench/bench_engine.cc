@@ -18,7 +18,7 @@ int64_t WindowsNeeded(const Options& options) {
   const int64_t calibrate = options.calibration_tokens / options.sequence_length + 1;
   const int64_t train = static_cast<int64_t>(200'000 * options.token_share) / options.sequence_length + 2;
   const int64_t score = 65'536 / options.sequence_length + 2;
-  return 32 * (1 + std::max({calibrate / 4 + 1, train / 21 + 1, score / 1}));
+  return 32 * (1 + std::max({calibrate / 4 + 1, train / 21 + 1, score}));
 }
 
 }  // namespace
@@ -71,21 +71,15 @@ JobSpec BenchSpec(const Options& options, const Files& files) {
 absl::StatusOr<EngineBench> PrepareEngine(const Options& options, const std::string& folder) {
   if (folder.empty()) return absl::UnavailableError("no temporary folder could be made; name one with --state");
   ESPALIER_ASSIGN_OR_RETURN(const torch::Device device, OpenBenchDevice(options));
-  int vocabulary_size = 0;
   const auto make_model = [&](const std::string& path) -> absl::Status {
     ESPALIER_ASSIGN_OR_RETURN(const auto model, OpenBenchModel(options, device));
     return WriteModelFolder(*model, path);
   };
   const auto make_tokens = [&](const std::string& path) -> absl::Status {
-    if (options.model.empty()) {
-      ESPALIER_ASSIGN_OR_RETURN(const auto config, checkpoint::ReadModelConfig(absl::StrCat(folder, "/model")));
-      vocabulary_size = config.vocabulary_size;
-    } else {
-      ESPALIER_ASSIGN_OR_RETURN(const auto config, checkpoint::ReadModelConfig(options.model));
-      vocabulary_size = config.vocabulary_size;
-    }
-    return WriteTokenFile(RandomWindows(WindowsNeeded(options), options.sequence_length, vocabulary_size, torch::kCPU),
-                          path);
+    const std::string model = options.model.empty() ? absl::StrCat(folder, "/model") : options.model;
+    ESPALIER_ASSIGN_OR_RETURN(const auto config, checkpoint::ReadModelConfig(model));
+    const int64_t num_windows = WindowsNeeded(options);
+    return WriteTokenFile(RandomWindows(num_windows, options.sequence_length, config.vocabulary_size, torch::kCPU), path);
   };
   ESPALIER_ASSIGN_OR_RETURN(Files files, PrepareFiles(options, folder, make_model, make_tokens));
   EmptyDeviceCache(device);

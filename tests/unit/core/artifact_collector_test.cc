@@ -52,6 +52,14 @@ struct World {
     REQUIRE(service.Get(id).state == JobState::kSucceeded);
     return id;
   }
+  // Its three layers and its result; the grace period begins now.
+  void LeaveBankOfDeletedJob() {
+    PutLayers();
+    RunJob(SmallJob("a", 1));
+    Collect();
+    REQUIRE_OK(service.core->DeleteJob(service.now, "a"));
+    Collect();
+  }
   bool Has(const std::string& digest) { return artifacts().contents.contains(digest); }
 
   Service service{absl::Seconds(60)};
@@ -186,11 +194,7 @@ TEST_CASE("Collector: a store that is busy in the middle leaves everything, and 
 
 TEST_CASE("Collector: a job that comes while its bank is being collected builds the bank again", "[core]") {
   World world;
-  world.PutLayers();
-  world.RunJob(SmallJob("a", 1));
-  world.Collect();
-  REQUIRE_OK(world.service.core->DeleteJob(world.service.now, "a"));
-  world.Collect();
+  world.LeaveBankOfDeletedJob();
   world.Pass(kGrace + absl::Seconds(1));
   NewJob next = SmallJob("b", 1);
   next.resolved.seed = 8;
@@ -206,11 +210,7 @@ TEST_CASE("Collector: a job that comes while its bank is being collected builds 
 
 TEST_CASE("Collector: a job that reuses the bank within the grace period keeps it", "[core]") {
   World world;
-  world.PutLayers();
-  world.RunJob(SmallJob("a", 1));
-  world.Collect();
-  REQUIRE_OK(world.service.core->DeleteJob(world.service.now, "a"));
-  world.Collect();
+  world.LeaveBankOfDeletedJob();
   world.Pass(kGrace - absl::Seconds(1));
   NewJob next = SmallJob("b", 1);
   next.resolved.seed = 8;

@@ -81,9 +81,11 @@ install_python() {
     install_locked
     echo "$wanted" > .deps/python/installed
   fi
-  if [ ! -s .deps/torch-folder ] || [ "$(cat .deps/python-interpreter)" != "$PWD/.deps/python/bin/python" ]; then
-    find_torch .deps/python/bin/python > .deps/torch-folder
-    echo "$PWD/.deps/python/bin/python" > .deps/python-interpreter
+  local interpreter  # where .deps really lies: it may be shared with other checkouts by a link
+  interpreter="$(cd .deps && pwd -P)/python/bin/python"
+  if [ ! -s .deps/torch-folder ] || [ "$(cat .deps/python-interpreter)" != "$interpreter" ]; then
+    find_torch "$interpreter" > .deps/torch-folder
+    echo "$interpreter" > .deps/python-interpreter
   fi
 }
 

@@ -89,6 +89,8 @@ def main():
     full.suites("make test", "-LE", "full|gpu|interop", "-j", full.jobs, each=False)
     full.step("the bundle, for the container files", "tools/bundle.sh", full.build)
     full.suites("slow suites", "-L", "full", "-LE", "gpu|interop", each=True)
+    full.step("ASan and UBSan", "make", "--no-print-directory", "test-asan")
+    full.step("ThreadSanitizer", "make", "--no-print-directory", "test-tsan")
     full.step("fuzzers, 30 s each", "make", "--no-print-directory", "fuzz", "SECONDS=30")
     full.step("fuzzers find planted defects", "make", "--no-print-directory", "fuzz-planted")
     if shutil.which("nvidia-smi"):

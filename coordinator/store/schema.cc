@@ -41,8 +41,8 @@ constexpr const char* kVersion2[] = {
     "ALTER TABLE attempts ADD COLUMN checksum VARCHAR(16) NOT NULL DEFAULT ''",
     "INSERT INTO meta (name, number) VALUES ('application', 1702064177)",
     "INSERT INTO meta (name, number) VALUES ('writes', 0)",
-    "CREATE TABLE leadership (name VARCHAR(40) PRIMARY KEY, holder VARCHAR(80) NOT NULL, address TEXT NOT NULL,"
-    " epoch BIGINT NOT NULL, expires_at DOUBLE PRECISION NOT NULL)",
+    ("CREATE TABLE leadership (name VARCHAR(40) PRIMARY KEY, holder VARCHAR(80) NOT NULL, address TEXT NOT NULL,"
+     " epoch BIGINT NOT NULL, expires_at DOUBLE PRECISION NOT NULL)"),
     "INSERT INTO leadership (name, holder, address, epoch, expires_at) VALUES ('coordinator', '', '', 0, 0)",
 };
 // Requests outlive the jobs that they made: a copy of one that arrives late is known.

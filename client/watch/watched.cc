@@ -5,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "client/render/format.h"
+#include "common/picture/task_words.h"
 
 namespace espalier {
 namespace {
@@ -92,7 +93,7 @@ WatchedWorker ToWatched(const v1::Worker& worker) {
   watched.host = worker.description().host_name();
   watched.device = worker.description().device_name();
   for (const v1::Worker::Activity& activity : worker.activities()) {
-    absl::StrAppend(&watched.doing, watched.doing.empty() ? "" : ", ", activity.lease().task());
+    absl::StrAppend(&watched.doing, watched.doing.empty() ? "" : "; ", TaskInWords(activity.lease().task()));
     const v1::TaskProgress& progress = activity.progress();
     if (!progress.step().empty()) absl::StrAppend(&watched.doing, ": ", progress.step());
     if (progress.total() > 0) {

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/picture/numbers.h"
+#include "common/picture/task_words.h"
 #include "coordinator/pages/page.h"
 #include "coordinator/pages/parts.h"
 

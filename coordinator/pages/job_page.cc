@@ -8,6 +8,7 @@
 #include "common/picture/line_chart.h"
 #include "common/picture/numbers.h"
 #include "common/picture/reasons.h"
+#include "common/picture/task_words.h"
 #include "coordinator/pages/generation_section.h"
 #include "coordinator/pages/job_cost.h"
 #include "coordinator/pages/page.h"

@@ -3,10 +3,8 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_split.h"
 #include "common/picture/numbers.h"
 
 namespace espalier {
@@ -98,16 +96,6 @@ Html LinkOf(const std::string& path, const Html& content) { return Element("a", 
 
 Html CandidateLink(const std::string& job_id, const CandidateView& candidate) {
   return LinkOf(CandidatePath(job_id, candidate.id), candidate.id);
-}
-
-std::string TaskInWords(const std::string& task_id) {
-  const std::vector<std::string> parts = absl::StrSplit(task_id, '/');
-  int generation = 0, stage = 0;
-  if (parts.size() != 5 || parts[0] != "evaluate" || parts[2].substr(0, 1) != "g" || parts[3].substr(0, 1) != "s" ||
-      !absl::SimpleAtoi(parts[2].substr(1), &generation) || !absl::SimpleAtoi(parts[3].substr(1), &stage)) {
-    return task_id;
-  }
-  return absl::StrCat("generation ", generation + 1, ", stage ", stage + 1, ", mask ", ShortDigest(parts[4]));
 }
 
 std::string WithError(double value, double standard_error) {

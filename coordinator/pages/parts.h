@@ -47,8 +47,6 @@ std::string CandidatePath(const std::string& job_id, const std::string& candidat
 std::string WorkerPath(const std::string& worker_id);
 Html LinkOf(const std::string& path, const Html& content);
 Html CandidateLink(const std::string& job_id, const CandidateView& candidate);
-// "evaluate/p0/g4/s2/16df39d13223f919" as "generation 5, stage 3, mask 16df39d13223"; others as they are.
-std::string TaskInWords(const std::string& task_id);
 
 // "0.1234 ± 0.0012"
 std::string WithError(double value, double standard_error);

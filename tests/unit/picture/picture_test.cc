@@ -2,6 +2,7 @@
 #include "common/picture/line_chart.h"
 #include "common/picture/mask_chart.h"
 #include "common/picture/rank_chart.h"
+#include "common/picture/task_words.h"
 #include "tests/support/catch.h"
 
 namespace espalier {
@@ -12,6 +13,19 @@ TEST_CASE("Markup: text is escaped wherever it stands", "[picture]") {
   CHECK(html.markup() == "<a href=\"/x?a=&quot;&amp;b=&#39;\">1 &lt; 2<b>\xEF\xBF\xBD&amp;</b></a>");
   CHECK(VoidElement("br", {}).markup() == "<br/>");
   CHECK(EncodeForUrl("a/b c&d~") == "a%2Fb%20c%26d~");
+}
+
+TEST_CASE("Task: every kind is said in words, an id of another form as it is", "[picture]") {
+  CHECK(TaskInWords("evaluate/p0/g4/s2/16df39d13223f919") == "generation 5, stage 3, mask 16df39d13223");
+  CHECK(TaskInWords("evaluate/p1/g0/s0/16df39d13223f919/b2") == "generation 1, stage 1, mask 16df39d13223");
+  CHECK(TaskInWords("evaluate/select/p0/16df39d13223f919") == "choice of the next phase's parent, mask 16df39d13223");
+  CHECK(TaskInWords("evaluate/play-off/16df39d13223f919") == "play-off, mask 16df39d13223");
+  CHECK(TaskInWords("evaluate/one-shot/16df39d13223f919") == "result before training, mask 16df39d13223");
+  CHECK(TaskInWords("bank/7") == "level bank, layer 7");
+  CHECK(TaskInWords("bank/7/r1") == "level bank, layer 7");
+  CHECK(TaskInWords("additive/ffn/3") == "scoring of ffn in layer 3");
+  CHECK(TaskInWords("finish") == "recovery, export and proof");
+  for (const char* other : {"", "evaluate", "evaluate/new/x", "evaluate/p0/gx/s0/m", "bank", "sleep/1"}) CHECK(TaskInWords(other) == other);
 }
 
 TEST_CASE("LineChart: error bars widen the axis, and no points are no picture", "[picture]") {

@@ -25,6 +25,8 @@ namespace {
 constexpr absl::Duration kStartTime = absl::Seconds(60);          // for the coordinator to answer at all
 constexpr absl::Duration kLongestSubmission = absl::Minutes(30);  // digests of a large model take their time
 constexpr std::chrono::milliseconds kSubmitEvery{50};
+// They load LibTorch first: until then it is no news that the job waits for them.
+constexpr absl::Duration kWorkersStart = absl::Seconds(20);
 constexpr absl::Duration kPatience = absl::Seconds(120);  // with a coordinator that is being restarted
 
 // Repeats a submission until the coordinator is up; the request id makes that harmless.
@@ -64,8 +66,11 @@ int NumSlots(const v1::Job& job) {
 absl::StatusOr<v1::Job> Follow(Connection& connection, LocalService& service, const std::string& name,
                                std::FILE* stream) {
   ProgressView view(stream);
+  const SteadyClock clock;
+  const absl::Time started = clock.Now();
   const auto on_change = [&](const v1::Job& job) {
     for (const std::string& event : service.TakeEvents()) view.Note(event);
+    if (job.state() == v1::Job::QUEUED && clock.Now() - started < kWorkersStart) return;
     view.Show(job);
   };
   const auto keep_going = [&] { return !IsInterrupted() && service.status().ok(); };
@@ -94,7 +99,9 @@ absl::StatusOr<RunReport> RunJob(const RunOptions& options) {
   for (const std::string& warning : job.preview().warnings())
     std::fprintf(options.progress, "note: %s\n", warning.c_str());
   if (!HasEnded(job)) {
-    ESPALIER_RETURN_IF_ERROR(service->StartWorkers(NumWorkers(options, job), job.spec().device(), NumSlots(job)));
+    const int num_workers = NumWorkers(options, job);
+    std::fprintf(options.progress, "starting %d %s\n", num_workers, num_workers == 1 ? "worker" : "workers");
+    ESPALIER_RETURN_IF_ERROR(service->StartWorkers(num_workers, job.spec().device(), NumSlots(job)));
     ESPALIER_ASSIGN_OR_RETURN(job, Follow(*connection, *service, job.name(), options.progress));
   } else {
     v1::GetJobRequest request;

@@ -78,8 +78,8 @@ absl::StatusOr<torch::Device> OpenDevice(DeviceKind kind, int index) {
   if (index < 0 || index >= count) {
     return absl::FailedPreconditionError(absl::StrCat("CUDA device ", index, " is not there: this machine shows ",
                                                       count,
-                                                      " CUDA device(s) to this process; use the device cpu, or check "
-                                                      "nvidia-smi and CUDA_VISIBLE_DEVICES"));
+                                                      " CUDA device(s) to this process; choose --device cpu, or "
+                                                      "check nvidia-smi and CUDA_VISIBLE_DEVICES"));
   }
   const torch::Device device(torch::kCUDA, static_cast<c10::DeviceIndex>(index));
   WarmUpLinearAlgebra(device);

@@ -128,7 +128,7 @@ void WorkerServiceImpl::Handle(const std::vector<std::shared_ptr<SyncReactor>>& 
   }
 }
 
-void WorkerServiceImpl::Release(const std::string& worker_id) {
+void WorkerServiceImpl::Release(std::string worker_id) {
   const auto found = parked_.find(worker_id);
   if (found == parked_.end()) return;
   const std::shared_ptr<SyncReactor> call = found->second.call;

@@ -45,7 +45,7 @@ class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
 
   void HandlePending();
   void Handle(const std::vector<std::shared_ptr<SyncReactor>>& calls);
-  void Release(const std::string& worker_id);
+  void Release(std::string worker_id);  // a copy: the name may be the key of what it takes out
   void Cancel(const std::shared_ptr<SyncReactor>& call);
 
   Coordinator* coordinator_;

@@ -61,10 +61,13 @@ void Coordinator::Settle(absl::Time now) {
   GrantLeases(now);
 }
 
-void Coordinator::Deliver(const Notices& notices) {
-  if (listener_ == nullptr) return;
-  if (!notices.workers.empty()) listener_->OnWorkersReady({notices.workers.begin(), notices.workers.end()});
-  if (!notices.jobs.empty()) listener_->OnJobsChanged({notices.jobs.begin(), notices.jobs.end()});
+void Coordinator::Deliver(std::unique_lock<std::mutex>& lock) {
+  const Notices notices = std::exchange(notices_, {});
+  CoordinatorListener* const listener = listener_;
+  lock.unlock();
+  if (listener == nullptr) return;
+  if (!notices.workers.empty()) listener->OnWorkersReady({notices.workers.begin(), notices.workers.end()});
+  if (!notices.jobs.empty()) listener->OnJobsChanged({notices.jobs.begin(), notices.jobs.end()});
 }
 
 void Coordinator::NoteStoreError(const char* what, const absl::Status& status) {

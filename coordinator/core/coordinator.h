@@ -73,6 +73,7 @@ class Coordinator {
   // Restores every job from the store: programs replayed, open leases with one fresh term.
   static absl::StatusOr<std::unique_ptr<Coordinator>> Open(Parts parts, absl::Time now);
 
+  // A call that runs on another thread meanwhile may still tell the former one.
   void SetListener(CoordinatorListener* listener);
 
   // kResourceExhausted: there are, or the caller has, as many jobs that have not ended as the limits allow.
@@ -148,7 +149,7 @@ class Coordinator {
   auto Enter(absl::Time now, const Action& action);
   void LetTimePass(absl::Time now);
   void Settle(absl::Time now);
-  void Deliver(const Notices& notices);
+  void Deliver(std::unique_lock<std::mutex>& lock);  // unlocks it, then tells the listener
   void NoteStoreError(const char* what, const absl::Status& status);
   template <typename Write>
   auto Timed(const Write& write);

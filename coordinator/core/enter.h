@@ -1,8 +1,6 @@
 // Private to core/*.cc: how every public call of the coordinator runs.
 #pragma once
 
-#include <utility>
-
 #include "absl/time/clock.h"
 #include "coordinator/core/coordinator.h"
 
@@ -14,9 +12,7 @@ auto Coordinator::Enter(absl::Time now, const Action& action) {
   LetTimePass(now);
   auto result = action();
   Settle(now);
-  const Notices notices = std::exchange(notices_, {});
-  lock.unlock();
-  Deliver(notices);
+  Deliver(lock);
   return result;
 }
 

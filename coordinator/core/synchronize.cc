@@ -213,9 +213,7 @@ std::vector<absl::StatusOr<Coordinator::SyncAnswer>> Coordinator::SynchronizeAll
     }
     notices_.workers.erase(requests[i]->worker_id);  // it hears of it now
   }
-  const Notices notices = std::exchange(notices_, {});
-  lock.unlock();
-  Deliver(notices);
+  Deliver(lock);
   return answers;
 }
 

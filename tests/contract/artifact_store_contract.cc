@@ -163,8 +163,7 @@ void CheckWritersAndCollector(const ArtifactStoreUnderTest& under_test) {
   std::vector<std::thread> threads;
   std::vector<int> failures(4, 0);
   for (int writer = 0; writer < 4; ++writer) {
-    threads.emplace_back([&, writer] {
-      const auto store = under_test.open();
+    threads.emplace_back([&, writer, store = under_test.open()] {  // opened here: it asserts, which one thread may
       for (int round = 0; round < 5; ++round) {
         const std::string own = absl::StrCat(writer, "/", round);
         const bool is_put = store->Put(shared).ok() && store->Put(own).ok() &&
@@ -175,8 +174,7 @@ void CheckWritersAndCollector(const ArtifactStoreUnderTest& under_test) {
       }
     });
   }
-  threads.emplace_back([&] {  // finds all of it young
-    const auto store = under_test.open();
+  threads.emplace_back([&, store = under_test.open()] {  // finds all of it young
     for (int round = 0; round < 10; ++round) (void)store->RemoveUnused(digest, absl::Now() - absl::Minutes(5));
   });
   for (std::thread& thread : threads) thread.join();

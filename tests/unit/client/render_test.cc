@@ -111,7 +111,7 @@ TEST_CASE("ReportHtml: a job without generations says so instead of drawing an e
 
 TEST_CASE("ToJson: the mask by unit with kept heads or neurons") {
   const nlohmann::ordered_json json = ToJson(Report());
-  REQUIRE(json["mask"]["attention[0]"]["kept_heads"] == nlohmann::json({0, 2, 3, 5}));
+  REQUIRE(json["mask"]["attention[0]"]["kept_heads"] == nlohmann::ordered_json({0, 2, 3, 5}));
   REQUIRE(json["mask"]["attention[0]"]["removed"] == 2);
   REQUIRE(json["mask"]["ffn[1]"]["kept_neurons"] == 256);
   REQUIRE(json["uniform"]["one_shot_fitness"] == 1.1);

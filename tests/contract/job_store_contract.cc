@@ -10,7 +10,7 @@ JobRecord Job(const std::string& id) {
   JobRecord job;
   job.job_id = id;
   job.request_id = "request of " + id;
-  job.submitted = std::string("bytes \0 with a zero, \xff and 'quotes'", 37);
+  job.submitted = std::string("bytes \0 with a zero, \xff and 'quotes'", 35);
   job.spec = std::string("\x01\x02\0", 3);
   job.inputs = "inputs";
   job.create_time = absl::FromUnixNanos(1'700'000'000'123'456'789);

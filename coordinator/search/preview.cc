@@ -2,24 +2,11 @@
 
 #include <algorithm>
 
+#include "common/domain/bank_bytes.h"
 #include "coordinator/search/stage_plan.h"
 
 namespace espalier {
 namespace {
-
-// Per layer, level 0 is the checkpoint's and the last level has no weights: what lies between is stored, in the
-// checkpoint's number format, as shrunk output projections.
-int64_t BankBytes(const SearchPlan& plan) {
-  const ModelConfig& dense = plan.inputs.dense;
-  int64_t columns = 0;
-  for (const UnitLadder& unit : plan.ladder.units) {
-    for (int level = 1; level < unit.num_levels(); ++level) {
-      columns +=
-          int64_t{unit.size - unit.removed[level]} * (unit.unit.kind == UnitKind::kAttention ? dense.head_size : 1);
-    }
-  }
-  return columns * dense.hidden_size * BytesPerParameter(dense.number_format);
-}
 
 // Weights, gradients and two moments in fp32 and the weights in the compute format, for a candidate of the target's
 // share of the dense parameters; the dense model beside it as teacher. Activations come on top.
@@ -88,7 +75,7 @@ JobPreview Preview(const SearchPlan& plan, std::vector<std::string> warnings) {
   }
   preview.recovery_tokens = spec.recovery.tokens * (spec.recover_yardsticks ? 3 : 1);
   preview.num_evaluations = search.stages.num_evaluations + finalists + one_shots + (spec.recover_yardsticks ? 2 : 0);
-  preview.bank_bytes = BankBytes(plan);
+  preview.bank_bytes = BankBytes(plan.inputs.dense, plan.ladder);
   preview.device_bytes = DeviceBytes(plan);
   preview.warnings = std::move(warnings);
   return preview;

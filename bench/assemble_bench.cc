@@ -1,11 +1,14 @@
 // Assembly alone: candidates from a level bank whose tensors are random, on the device or partly in host memory, and
 // the trainer's copy of their weights.
+#include <ATen/ops/equal.h>
 #include <ATen/ops/randn.h>
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "bench/bench_model.h"
 #include "bench/options.h"
 #include "bench/report.h"
@@ -55,16 +58,34 @@ std::vector<LayerBank> RandomBank(const LanguageModel& dense, const Ladder& ladd
   return layers;
 }
 
-absl::StatusOr<LanguageModel> AssembleRandomly(const LanguageModel& dense, const Ladder& ladder,
-                                               const ResidentBank& bank, KeyedRandom& random) {
+// That a piece holds what the bank does, read on the caller's stream as an assembly's user would.
+absl::Status CheckPiece(int layer, const torch::Tensor& piece, const torch::Tensor& of_bank) {
+  if (!piece.defined() || at::equal(piece, of_bank.to(piece.device()))) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("a piece of layer ", layer, " is not what the level bank holds"));
+}
+
+absl::StatusOr<LanguageModel> AssembleRandomly(const LanguageModel& dense, const Ladder& ladder, const ResidentBank& bank,
+                                               KeyedRandom& random, bool is_checked) {
+  PieceUpload upload(MakeDeviceCopies(dense.device()), PieceUpload::Contents::kCopied);
   std::vector<LayerPieces> pieces;
+  std::vector<std::pair<int, int>> levels;
   for (int layer = 0; layer < dense.config.num_layers; ++layer) {
     const int attention = static_cast<int>(random.Below(ladder.units[2 * layer].num_levels()));
     const int ffn = static_cast<int>(random.Below(ladder.units[2 * layer + 1].num_levels()));
-    ESPALIER_ASSIGN_OR_RETURN(LayerPieces of_layer, bank.PiecesAt(layer, attention, ffn));
+    ESPALIER_ASSIGN_OR_RETURN(LayerPieces of_layer, bank.PiecesAt(layer, attention, ffn, upload));
     pieces.push_back(std::move(of_layer));
+    levels.emplace_back(attention, ffn);
   }
-  return Assemble(dense, pieces);
+  upload.Start();
+  ESPALIER_ASSIGN_OR_RETURN(LanguageModel candidate, Assemble(dense, pieces));
+  upload.Await();
+  for (int layer = 0; is_checked && layer < dense.config.num_layers; ++layer) {
+    ESPALIER_ASSIGN_OR_RETURN(const LayerPieces held,
+                              bank.layer(layer).PiecesAt(dense.config, levels[layer].first, levels[layer].second));
+    ESPALIER_RETURN_IF_ERROR(CheckPiece(layer, pieces[layer].o_weight, held.o_weight));
+    ESPALIER_RETURN_IF_ERROR(CheckPiece(layer, pieces[layer].down_weight, held.down_weight));
+  }
+  return candidate;
 }
 
 }  // namespace
@@ -88,7 +109,7 @@ absl::Status BenchAssemble(const Options& options) {
     for (int i = -2; i < count; ++i) {  // two to warm up
       SynchronizeDevice(device);
       const double start = SecondsNow();
-      ESPALIER_ASSIGN_OR_RETURN(LanguageModel candidate, AssembleRandomly(*dense, ladder, bank, random));
+      ESPALIER_ASSIGN_OR_RETURN(LanguageModel candidate, AssembleRandomly(*dense, ladder, bank, random, /*is_checked=*/i < 0));
       SynchronizeDevice(device);
       const double middle = SecondsNow();
       ESPALIER_ASSIGN_OR_RETURN(const auto trainer, Trainer::Create(&candidate, TrainSettings(), TrainerOptions()));

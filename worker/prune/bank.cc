@@ -56,8 +56,9 @@ int64_t BytesOfEdits(const UnitBank& unit) {
 }
 
 torch::Tensor Moved(const torch::Tensor& tensor, torch::Device device, bool pin) {
-  torch::Tensor moved = tensor.to(device);
-  return pin && device.is_cpu() && !moved.is_pinned() ? moved.pin_memory() : moved;
+  if (!pin || !device.is_cpu()) return tensor.to(device);
+  if (tensor.is_cpu() && tensor.is_pinned()) return tensor;
+  return torch::empty(tensor.sizes(), tensor.options().device(device).pinned_memory(true)).copy_(tensor);
 }
 
 void MoveUnit(UnitBank& unit, torch::Device device, bool pin) {

@@ -5,13 +5,6 @@
 #include "worker/model/device_runtime.h"
 
 namespace espalier {
-namespace {
-
-void Upload(torch::Tensor& tensor, torch::Device device) {
-  if (tensor.defined()) tensor = tensor.to(device, /*non_blocking=*/true);
-}
-
-}  // namespace
 
 ResidentBank::ResidentBank(const ModelConfig& dense, std::vector<LayerBank> layers, torch::Device device)
     : dense_(dense), layers_(std::move(layers)), device_(device) {}
@@ -41,19 +34,34 @@ absl::StatusOr<ResidentBank> ResidentBank::Create(const ModelConfig& dense, std:
 }
 
 absl::StatusOr<LayerPieces> ResidentBank::PiecesAt(int layer, int attention_level, int ffn_level) const {
+  PieceUpload upload(MakeDeviceCopies(device_), PieceUpload::Contents::kCopied);
+  ESPALIER_ASSIGN_OR_RETURN(LayerPieces pieces, PiecesAt(layer, attention_level, ffn_level, upload));
+  try {
+    upload.Start();
+    upload.Await();
+    return pieces;
+  } catch (...) {
+    return StatusOfCurrentException(device_);
+  }
+}
+
+absl::StatusOr<LayerPieces> ResidentBank::PiecesAt(int layer, int attention_level, int ffn_level, PieceUpload& upload) const {
   if (layer < 0 || layer >= num_layers()) {
     return absl::InvalidArgumentError(absl::StrCat("layer ", layer, " of a level bank of ", num_layers(), " layers"));
   }
   ESPALIER_ASSIGN_OR_RETURN(LayerPieces pieces, layers_[layer].PiecesAt(dense_, attention_level, ffn_level));
   try {
-    for (torch::Tensor* tensor : {&pieces.o_weight, &pieces.o_bias, &pieces.kept_neurons, &pieces.down_weight, &pieces.down_bias}) {
-      Upload(*tensor, device_);
+    if (pieces.kept_neurons.defined()) pieces.kept_neurons = pieces.kept_neurons.to(device_, /*non_blocking=*/true);
+    for (torch::Tensor* tensor : {&pieces.o_weight, &pieces.o_bias, &pieces.down_weight, &pieces.down_bias}) {
+      *tensor = upload.Add(*tensor);
     }
     return pieces;
   } catch (...) {
     return StatusOfCurrentException(device_);
   }
 }
+
+absl::StatusOr<ResidentBank> ResidentBank::OnHost() const { return Create(dense_, layers_, device_, 0); }
 
 HeadOrders ResidentBank::HeadOrdersOf() const {
   HeadOrders orders;

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "common/domain/mask.h"
 #include "worker/prune/bank.h"
+#include "worker/prune/piece_upload.h"
 
 namespace espalier {
 
@@ -22,6 +23,12 @@ class ResidentBank {
 
   // As LayerBank::PiecesAt, tensors on the device.
   absl::StatusOr<LayerPieces> PiecesAt(int layer, int attention_level, int ffn_level) const;
+  // The same with weights and biases that come by the upload, to be started and awaited by the caller; kept_neurons are
+  // there at once.
+  absl::StatusOr<LayerPieces> PiecesAt(int layer, int attention_level, int ffn_level, PieceUpload& upload) const;
+
+  // A copy whose layers all lie in (pinned) host memory.
+  absl::StatusOr<ResidentBank> OnHost() const;
 
   int num_layers() const { return static_cast<int>(layers_.size()); }
   const LayerBank& layer(int index) const { return layers_[index]; }

@@ -29,7 +29,7 @@ BankCache::BankCache(ArtifactStore* artifacts, torch::Device device, int64_t dev
     : artifacts_(artifacts),
       device_(device),
       device_bytes_(device_bytes),
-      banks_(total_bytes, [device] { SynchronizeCurrentStream(device); }),
+      total_bytes_(total_bytes),
       layers_(device_bytes, [device] { SynchronizeCurrentStream(device); }) {}
 
 absl::StatusOr<LayerBank> BankCache::Read(const std::string& digest, int layer, const ModelConfig& dense,
@@ -43,7 +43,7 @@ absl::StatusOr<LayerBank> BankCache::Read(const std::string& digest, int layer, 
 }
 
 absl::StatusOr<std::vector<LayerBank>> BankCache::ReadAll(const BankReference& reference, const ModelConfig& dense,
-                                                          const Ladder& ladder) {
+                                                          const Ladder& ladder, bool pin) {
   std::vector<absl::StatusOr<LayerBank>> read(dense.num_layers, absl::CancelledError("another layer could not be read"));
   std::atomic<int> next{0};
   std::atomic<bool> failed{false};
@@ -51,6 +51,7 @@ absl::StatusOr<std::vector<LayerBank>> BankCache::ReadAll(const BankReference& r
     for (int layer = next++; layer < dense.num_layers && !failed; layer = next++) {
       try {
         read[layer] = Read(reference.layer_digests[layer], layer, dense, ladder);
+        if (pin && read[layer].ok()) read[layer] = read[layer]->To(torch::kCPU, /*pin=*/true);
       } catch (...) {  // memory, for one: no exception may leave a thread
         read[layer] = StatusOfCurrentException(device_);
       }
@@ -76,18 +77,58 @@ absl::StatusOr<std::vector<LayerBank>> BankCache::ReadAll(const BankReference& r
 
 absl::StatusOr<std::shared_ptr<const ResidentBank>> BankCache::Get(const BankReference& reference,
                                                                    const std::string& model_digest,
-                                                                   const ModelConfig& dense, const Ladder& ladder) {
+                                                                   const ModelConfig& dense, const Ladder& ladder,
+                                                                   BankPlace place) {
   ESPALIER_RETURN_IF_ERROR(CheckReference(reference, dense));
   const std::string key =
       absl::StrCat(model_digest, "/", absl::StrJoin(reference.layer_digests, ","), "/", LadderDigest(ladder));
-  return banks_.Get(key, [&]() -> absl::StatusOr<ByteCache<ResidentBank>::Made> {
-    ESPALIER_ASSIGN_OR_RETURN(std::vector<LayerBank> layers, ReadAll(reference, dense, ladder));
-    int64_t bytes = 0;
-    for (const LayerBank& layer : layers) bytes += layer.Bytes();
-    ESPALIER_ASSIGN_OR_RETURN(ResidentBank resident,
-                              ResidentBank::Create(dense, std::move(layers), device_, device_bytes_));
-    return ByteCache<ResidentBank>::Made{std::make_shared<const ResidentBank>(std::move(resident)), bytes};
-  });
+  const std::lock_guard lock(mutex_);
+  const auto held = std::find_if(banks_.begin(), banks_.end(), [&](const Held& each) { return each.key == key; });
+  if (held != banks_.end()) {
+    banks_.splice(banks_.begin(), banks_, held);
+    if (place == BankPlace::kHost && held->bank->device_bytes() > 0) ESPALIER_RETURN_IF_ERROR(MoveToHost(*held));
+    return held->bank;
+  }
+  const int64_t device_bytes = place == BankPlace::kDevice ? device_bytes_ : 0;
+  ESPALIER_ASSIGN_OR_RETURN(std::vector<LayerBank> layers,
+                            ReadAll(reference, dense, ladder, device_bytes == 0 && device_.is_cuda()));
+  ESPALIER_ASSIGN_OR_RETURN(ResidentBank resident, ResidentBank::Create(dense, std::move(layers), device_, device_bytes));
+  SynchronizeCurrentStream(device_);  // tasks on other streams read it next
+  auto bank = std::make_shared<const ResidentBank>(std::move(resident));
+  Keep({key, bank});
+  return bank;
+}
+
+absl::Status BankCache::MoveToHost(Held& held) {
+  ESPALIER_ASSIGN_OR_RETURN(ResidentBank on_host, held.bank->OnHost());
+  held.bank = std::make_shared<const ResidentBank>(std::move(on_host));
+  return absl::OkStatus();
+}
+
+// A bank larger than all the room is handed out and not kept.
+void BankCache::Keep(Held held) {
+  if (held.bytes() > total_bytes_) return;
+  banks_.push_front(std::move(held));
+  int64_t bytes = 0;
+  for (auto kept = banks_.begin(); kept != banks_.end();) {
+    bytes += kept->bytes();
+    kept = bytes > total_bytes_ ? banks_.erase(kept) : std::next(kept);
+  }
+}
+
+int64_t BankCache::bank_bytes_on_device() const {
+  const std::lock_guard lock(mutex_);
+  int64_t bytes = 0;
+  for (const Held& held : banks_) bytes += held.bank->device_bytes();
+  return bytes;
+}
+
+bool BankCache::MoveBankToHost() {
+  const std::lock_guard lock(mutex_);
+  const auto held = std::find_if(banks_.rbegin(), banks_.rend(), [](const Held& each) { return each.bank->device_bytes() > 0; });
+  if (held == banks_.rend()) return false;
+  if (!MoveToHost(*held).ok()) banks_.erase(std::next(held).base());  // no room in host memory: to be read again
+  return true;
 }
 
 absl::StatusOr<std::shared_ptr<const LayerBank>> BankCache::GetLayer(const BankReference& reference, int layer,
@@ -105,7 +146,10 @@ absl::StatusOr<std::shared_ptr<const LayerBank>> BankCache::GetLayer(const BankR
 }
 
 void BankCache::Clear() {
-  banks_.Clear();
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(banks_, [](const Held& held) { return held.bank->device_bytes() > 0; });
+  }
   layers_.Clear();
 }
 

@@ -57,12 +57,26 @@ class ByteCache {
     held_bytes_ = 0;
   }
 
+  int64_t bytes() const {
+    std::lock_guard lock(mutex_);
+    return held_bytes_;
+  }
+
+  // Forgets the value used longest ago; false when none is held.
+  bool DropOldest() {
+    std::lock_guard lock(mutex_);
+    if (entries_.empty()) return false;
+    held_bytes_ -= entries_.back().second.bytes;
+    entries_.pop_back();
+    return true;
+  }
+
   int64_t budget_bytes() const { return budget_bytes_; }
 
  private:
   const int64_t budget_bytes_;
   const std::function<void()> settle_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::list<std::pair<std::string, Made>> entries_;  // latest first
   int64_t held_bytes_ = 0;
 };

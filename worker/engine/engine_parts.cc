@@ -18,15 +18,14 @@ int64_t Share(int64_t bytes, int percent) { return bytes / 100 * percent; }
 
 }  // namespace
 
-MemoryPlan PlanMemory(torch::Device device, const EngineOptions& options) {
-  const int64_t machine = DeviceMemoryBytes(torch::kCPU);
+MemoryPlan PlanMemory(DeviceKind device, int64_t device_bytes, int64_t machine, const EngineOptions& options) {
   MemoryPlan plan;
-  plan.total = DeviceMemoryBytes(device);
+  plan.total = device_bytes;
   if (options.device_memory_bytes > 0) plan.total = std::min(plan.total, options.device_memory_bytes);
   plan.host_states = options.state_memory_bytes > 0 ? options.state_memory_bytes : machine / 4;
   plan.disk_states = 64 * kGiB;
   plan.banks = machine / 4;
-  if (device.is_cuda()) {
+  if (device == DeviceKind::kCuda) {
     plan.models = Share(plan.total, 30);
     plan.bank_on_device = Share(plan.total, 15);
     plan.teachers = Share(plan.total, 6);
@@ -45,6 +44,15 @@ MemoryPlan PlanMemory(torch::Device device, const EngineOptions& options) {
     plan.live_states = plan.host_states;
   }
   return plan;
+}
+
+ResidentBytes ResidentsWithin(const MemoryPlan& most, const ResidentBytes& job) {
+  ResidentBytes bytes = job;
+  bytes.bank = std::min(job.bank, most.bank_on_device);
+  bytes.streams = job.streams <= most.streams ? job.streams : 0;
+  // A task knows its own score windows only. Rounded up, the stages of a job come to the same plan.
+  bytes.teachers = std::min((job.teachers + kGiB - 1) / kGiB * kGiB, most.teachers);
+  return bytes;
 }
 
 std::unique_ptr<CalibrationPass> CalibrationPasses::Take(const std::string& key, int layer) {
@@ -72,11 +80,23 @@ void CalibrationPasses::Clear() {
   parked_.clear();
 }
 
+int64_t EnteringStates::bytes() {
+  const std::lock_guard lock(mutex);
+  return hidden_WLD.defined() ? static_cast<int64_t>(hidden_WLD.nbytes()) : 0;
+}
+
+bool EnteringStates::Drop() {
+  const std::lock_guard lock(mutex);
+  key.clear();
+  return std::exchange(hidden_WLD, torch::Tensor()).defined();
+}
+
 EngineParts::EngineParts(const EngineOptions& engine_options, torch::Device on, std::unique_ptr<ArtifactStore> store)
     : options(engine_options),
       device(on),
       dtype(on.is_cuda() ? torch::kBFloat16 : torch::kFloat32),
-      memory(PlanMemory(on, engine_options)),
+      memory(PlanMemory(on.is_cuda() ? DeviceKind::kCuda : DeviceKind::kCpu, DeviceMemoryBytes(on),
+                        DeviceMemoryBytes(torch::kCPU), engine_options)),
       artifacts(std::move(store)),
       models(on, dtype, memory.models),
       tokens(on),
@@ -87,12 +107,33 @@ EngineParts::EngineParts(const EngineOptions& engine_options, torch::Device on, 
               .host_bytes = memory.host_states,
               .disk_bytes = memory.disk_states,
               .device_is_tight = on.is_cuda() ? std::function<bool()>([this] {
-                const int64_t not_ours = DeviceMemoryBytes(device) - memory.total;
-                return FreeDeviceMemory(device) - not_ours < Share(memory.total, 30);
+                return FreeDeviceMemory(device) < Share(memory.total, 30);  // of what tensors may take
               })
                                               : std::function<bool()>(),
               .live_location = on.is_cuda() ? StateLocation::kDevice : StateLocation::kHost}),
-      warm_trainers(memory.warm_trainers) {}
+      warm_trainers(memory.warm_trainers),
+      room(WithoutReserve(memory.total)) {}
+
+DeviceRoom::Hold EngineParts::MakeRoom(int64_t bytes, const ResidentBytes& resident) {
+  if (!device.is_cuda()) return {};
+  // What this thread's stream still reads must not go.
+  const auto settled = [this](auto give) {
+    return [this, give] {
+      SynchronizeCurrentStream(device);
+      return give();
+    };
+  };
+  return room.Take(
+      bytes,
+      {{[this] { return banks.layer_bytes(); }, settled([this] { return banks.DropLayer(); })},
+       {[this] { return entering.bytes(); }, settled([this] { return entering.Drop(); })},
+       {[this] { return streams.bytes(); }, settled([this] { return streams.DropOldest(); }), resident.streams},
+       {[this] { return teachers.bytes(); }, settled([this] { return teachers.DropOldest(); }), resident.teachers},
+       {[this] { return models.bytes(); }, settled([this] { return models.DropOldest(); }), resident.dense},
+       {[this] { return warm_trainers.bytes(); }, settled([this] { return warm_trainers.DropOldest(); })},
+       {[this] { return states.device_bytes(); }, settled([this] { return states.MoveOneToHost(); })},
+       {[this] { return banks.bank_bytes_on_device(); }, settled([this] { return banks.MoveBankToHost(); }), resident.bank}});
+}
 
 void EngineParts::EmptyDevice() {
   states.SpillDevice();
@@ -103,11 +144,7 @@ void EngineParts::EmptyDevice() {
   banks.Clear();
   tokens.Clear();
   models.Clear();
-  {
-    std::lock_guard lock(entering.mutex);
-    entering.key.clear();
-    entering.hidden_WLD = torch::Tensor();
-  }
+  entering.Drop();
   StepGraph::FreeIdleMemory();
   EmptyDeviceCache(device);
 }

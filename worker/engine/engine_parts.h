@@ -14,20 +14,23 @@
 #include "common/domain/task.h"
 #include "worker/engine/bank_cache.h"
 #include "worker/engine/byte_cache.h"
+#include "worker/engine/device_room.h"
 #include "worker/engine/engine.h"
 #include "worker/engine/model_cache.h"
 #include "worker/engine/progress.h"
 #include "worker/engine/state_store.h"
 #include "worker/engine/stream_cache.h"
 #include "worker/engine/token_cache.h"
+#include "worker/engine/training_memory.h"
 #include "worker/engine/warm_trainers.h"
 #include "worker/prune/statistics.h"
 #include "worker/score/score.h"
 
 namespace espalier {
 
-// How the device's memory is shared out. Constant for a kind of device (and its size), so that what depends on it, such
-// as whether hidden states are cached, is the same on equal workers.
+// The most that each cache may take of a device's memory. Constant for a kind of device (and its size), so that what
+// depends on it, such as whether hidden states are cached, is the same on equal workers. What a job fills of it, and what
+// training gets, says PlanTraining.
 struct MemoryPlan {
   int64_t models = 0;  // dense models
   int64_t bank_on_device = 0;
@@ -41,7 +44,10 @@ struct MemoryPlan {
   int64_t disk_states = 0;
   int64_t total = 0;  // of the device
 };
-MemoryPlan PlanMemory(torch::Device device, const EngineOptions& options);
+MemoryPlan PlanMemory(DeviceKind device, int64_t device_bytes, int64_t machine_bytes, const EngineOptions& options);
+
+// What a job fills of its caches. `bank`, `streams`, `teachers`: all that it could put there, 0 for what is not kept.
+ResidentBytes ResidentsWithin(const MemoryPlan& most, const ResidentBytes& job);
 
 // Calibration passes between tasks: a worker that builds ascending layers goes on where it stands. Thread-safe.
 class CalibrationPasses {
@@ -66,6 +72,9 @@ struct EnteringStates {
   std::string key;
   int layer = 0;
   torch::Tensor hidden_WLD;  // never changed in place
+
+  int64_t bytes();
+  bool Drop();  // false when there was nothing
 };
 
 // When a recovery's state goes to the artifacts.
@@ -92,9 +101,14 @@ struct EngineParts {
   EnteringStates entering;
   StateStore states;
   WarmTrainers warm_trainers;
+  DeviceRoom room;
   RecoveryOptions recovery;
   std::mutex perplexity_mutex;
   std::map<std::string, double> dense_perplexities;
+
+  // Promises `bytes` of the device to a task of a job with these residents until the promise is destroyed; what caches
+  // and retained states hold beyond that leaves the device. An empty promise on CPU.
+  DeviceRoom::Hold MakeRoom(int64_t bytes, const ResidentBytes& resident);
 
   // Everything that can be made again leaves the device; retained states move to the host.
   void EmptyDevice();
@@ -109,6 +123,7 @@ struct TaskRun {
   std::shared_ptr<const LanguageModel> dense;
   std::string model_digest;
   std::shared_ptr<const TokenWindows> tokens;
+  DeviceRoom::Hold room = {};  // promised to the task
 
   // The windows of a key as file indices.
   absl::StatusOr<std::vector<int64_t>> Windows(const WindowKey& key, int64_t count) const;

@@ -51,11 +51,13 @@ absl::StatusOr<TrainedCandidate> MakeFinalCandidate(TaskRun& run, const FinishTa
     ESPALIER_ASSIGN_OR_RETURN(start, StartState(run, task, measurement));
   }
   TrainedCandidate candidate;
-  ESPALIER_ASSIGN_OR_RETURN(candidate.model, AssembleMask(run, task.bank, task.mask));
+  const CandidatePlan plan = PlanCandidate(run, TrainingOf(task));
+  ESPALIER_ASSIGN_OR_RETURN(candidate.model,
+                            AssembleMask(run, task.bank, task.mask, plan.bank, PieceUpload::Contents::kCopied));
   measurement.parameters = CountParameters(candidate.model->config);
   if (task.recovery.tokens > 0) ESPALIER_RETURN_IF_ERROR(CheckTrainingFits(run, candidate.model->config));
   if (task.recovery.tokens > 0 || start.has_value()) {
-    ESPALIER_RETURN_IF_ERROR(AddTrainer(run, task.recovery.train, task.recovery.tokens_per_step, candidate));
+    ESPALIER_RETURN_IF_ERROR(AddTrainer(run, task.recovery.train, plan.trainer, candidate));
   }
   if (start.has_value()) ESPALIER_RETURN_IF_ERROR(candidate.trainer->Restore(*start));
   measurement.assemble_seconds = assembling.Seconds();

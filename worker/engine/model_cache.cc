@@ -50,6 +50,20 @@ absl::StatusOr<DenseModel> ModelCache::Get(const std::string& folder, const std:
   return DenseModel{model, found};
 }
 
+int64_t ModelCache::bytes() const {
+  std::lock_guard lock(mutex_);
+  int64_t bytes = 0;
+  for (const Entry& entry : entries_) bytes += entry.bytes;
+  return bytes;
+}
+
+bool ModelCache::DropOldest() {
+  std::lock_guard lock(mutex_);
+  if (entries_.size() < 2) return false;
+  entries_.pop_back();
+  return true;
+}
+
 void ModelCache::Clear() {
   std::lock_guard lock(mutex_);
   entries_.clear();

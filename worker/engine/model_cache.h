@@ -29,6 +29,8 @@ class ModelCache {
 
   // Forgets all models; those in use live until their tasks end.
   void Clear();
+  int64_t bytes() const;
+  bool DropOldest();  // the model used longest ago; false when only the latest one is left
 
  private:
   struct Entry {
@@ -43,7 +45,7 @@ class ModelCache {
   const torch::ScalarType dtype_;
   const int64_t budget_bytes_;
   DigestCache digests_;
-  std::mutex mutex_;          // held while loading: the second task waits instead of loading the same model beside it
+  mutable std::mutex mutex_;  // held while loading: the second task waits instead of loading the same model beside it
   std::list<Entry> entries_;  // latest first
 };
 

@@ -111,10 +111,7 @@ size_t RecoveryRun::NextPiece(size_t left, double seconds_per_step) const {
 }
 
 absl::Status RecoveryRun::TrainAll() {
-  StreamRange range;
-  range.key = task_.recovery_key;
-  range.end = task_.recovery.tokens;
-  range.repeat = true;
+  const StreamRange range = RecoveryStream(task_);
   ESPALIER_ASSIGN_OR_RETURN(
       const std::vector<Step> steps,
       StepsOf(range, run_.tokens->num_windows, run_.context.sequence_length, task_.recovery.tokens_per_step));

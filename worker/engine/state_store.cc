@@ -143,6 +143,23 @@ void StateStore::SpillDevice() {
   Publish();
 }
 
+int64_t StateStore::device_bytes() const {
+  std::lock_guard lock(mutex_);
+  return DeviceBytes();
+}
+
+bool StateStore::MoveOneToHost() {
+  std::lock_guard lock(mutex_);
+  const auto entry = std::find_if(entries_.begin(), entries_.end(), [](const Entry& each) {
+    return each.location == StateLocation::kDevice && (each.live() || each.parked());
+  });
+  if (entry == entries_.end()) return false;
+  if (!MoveToHost(*entry)) Remove(entry);
+  RebalanceHost();
+  Publish();
+  return true;
+}
+
 int64_t StateStore::DeviceBytes() const {
   int64_t bytes = 0;
   for (const Entry& entry : entries_) bytes += entry.live() || entry.parked() ? entry.bytes : 0;
@@ -228,6 +245,11 @@ void StateStore::Rebalance(bool spill_all_live) {
     if (entry == entries_.end()) break;
     if (!MoveToHost(*entry)) Remove(entry);
   }
+  RebalanceHost();
+}
+
+void StateStore::RebalanceHost() {
+  const auto oldest = [&](auto&& matches) { return std::find_if(entries_.begin(), entries_.end(), matches); };
   while (BytesAt(StateLocation::kHost) > options_.host_bytes) {
     const auto held = oldest([](const Entry& entry) { return entry.state.has_value() && !entry.parked(); });
     if (!MoveToDisk(*held)) Remove(held);

@@ -67,6 +67,8 @@ class StateStore {
   bool IsTight() const { return options_.device_is_tight && options_.device_is_tight(); }
   // Moves every live candidate off the device.
   void SpillDevice();
+  int64_t device_bytes() const;  // of what lies on the device
+  bool MoveOneToHost();          // what was retained there longest ago; false when nothing is there
 
  private:
   struct Entry {
@@ -95,10 +97,11 @@ class StateStore {
   bool MoveToHost(Entry& entry);
   bool MoveToDisk(Entry& entry);
   void Rebalance(bool spill_all_live);
+  void RebalanceHost();
   std::optional<TrainState> ReadState(const Entry& entry) const;
 
   const StateStoreOptions options_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   Entries entries_;     // oldest first
   std::string folder_;  // made when the first state goes to disk
   int64_t next_file_ = 0;

@@ -57,6 +57,20 @@ absl::StatusOr<std::shared_ptr<const StreamRows>> StreamCache::Get(const std::st
   return result;
 }
 
+int64_t StreamCache::bytes() const {
+  std::lock_guard lock(mutex_);
+  int64_t bytes = 0;
+  for (const Entry& entry : entries_) bytes += entry.rows->states.bytes();
+  return bytes;
+}
+
+bool StreamCache::DropOldest() {
+  std::lock_guard lock(mutex_);
+  if (entries_.size() < 2) return false;
+  entries_.pop_back();
+  return true;
+}
+
 void StreamCache::Clear() {
   std::lock_guard lock(mutex_);
   entries_.clear();

@@ -36,6 +36,8 @@ class StreamCache {
   absl::StatusOr<std::shared_ptr<const StreamRows>> Get(const std::string& key, const std::vector<int64_t>& windows,
                                                         const Compute& compute);
   void Clear();
+  int64_t bytes() const;
+  bool DropOldest();  // the stream used longest ago; false when only the latest one is left
   int64_t budget_bytes() const { return budget_bytes_; }
 
  private:
@@ -45,7 +47,7 @@ class StreamCache {
   };
 
   const int64_t budget_bytes_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::list<Entry> entries_;  // latest first
 };
 

@@ -39,9 +39,8 @@ absl::StatusOr<std::vector<Step>> StepsBetween(const TaskRun& run, const Evaluat
 }
 
 // The candidate as it was retained; empty when nothing usable is held.
-absl::StatusOr<std::optional<TrainedCandidate>> Resume(TaskRun& run, const EvaluateTask& task) {
-  if (!task.resume.has_value()) return std::nullopt;
-  std::optional<StateStore::Held> held = run.parts.states.Take(*task.resume);
+absl::StatusOr<std::optional<TrainedCandidate>> Resume(TaskRun& run, const EvaluateTask& task, const CandidatePlan& plan,
+                                                       std::optional<StateStore::Held> held) {
   if (!held.has_value()) return std::nullopt;
   if (held->candidate.trainer != nullptr) {
     if (held->candidate.settings == task.train && held->candidate.dense == run.dense) return std::move(held->candidate);
@@ -50,8 +49,10 @@ absl::StatusOr<std::optional<TrainedCandidate>> Resume(TaskRun& run, const Evalu
     held->candidate.model.reset();
   }
   TrainedCandidate candidate;
-  ESPALIER_ASSIGN_OR_RETURN(candidate.model, AssembleMask(run, task.bank, task.mask));
-  ESPALIER_RETURN_IF_ERROR(AddTrainer(run, task.train, task.tokens_per_step, candidate));
+  // The state has all weights.
+  ESPALIER_ASSIGN_OR_RETURN(candidate.model,
+                            AssembleMask(run, task.bank, task.mask, plan.bank, PieceUpload::Contents::kShapes));
+  ESPALIER_RETURN_IF_ERROR(AddTrainer(run, task.train, plan.trainer, candidate));
   // A state of another shape cannot be this candidate's: as good as gone.
   const absl::Status restored = candidate.trainer->Restore(*held->state);
   if (absl::IsInvalidArgument(restored)) return std::nullopt;
@@ -107,8 +108,8 @@ absl::Status TrainSegments(TaskRun& run, const EvaluateTask& task, int64_t start
 
 }  // namespace
 
-absl::Status AddTrainer(TaskRun& run, const TrainSettings& settings, int tokens_per_step, TrainedCandidate& candidate) {
-  const TrainerOptions options = PlanTrainer(run, candidate.model->config, tokens_per_step);
+absl::Status AddTrainer(TaskRun& run, const TrainSettings& settings, const TrainerOptions& options,
+                        TrainedCandidate& candidate) {
   ESPALIER_ASSIGN_OR_RETURN(candidate.trainer, Trainer::Create(candidate.model.get(), settings, options));
   candidate.settings = settings;
   candidate.dense = run.dense;
@@ -120,18 +121,21 @@ absl::StatusOr<TrainedCandidate> TrainCandidate(TaskRun& run, const EvaluateTask
   run.progress.Begin("assemble", 0);
   int64_t start = 0;
   TrainedCandidate candidate;
-  ESPALIER_ASSIGN_OR_RETURN(std::optional<TrainedCandidate> resumed, Resume(run, task));
+  std::optional<StateStore::Held> held;
+  if (task.resume.has_value()) held = run.parts.states.Take(*task.resume);
+  const CandidatePlan plan = PlanCandidate(run, TrainingOf(task));
+  ESPALIER_ASSIGN_OR_RETURN(std::optional<TrainedCandidate> resumed, Resume(run, task, plan, std::move(held)));
   if (resumed.has_value()) {
     start = task.stream.begin;
     candidate = *std::move(resumed);
   } else {
-    ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<LanguageModel> assembled, AssembleMask(run, task.bank, task.mask));
+    ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<LanguageModel> assembled, AssembleMask(run, task.bank, task.mask, plan.bank, PieceUpload::Contents::kCopied));
     bool is_ready = task.stream.end == 0;
     if (!is_ready) {
       ESPALIER_ASSIGN_OR_RETURN(is_ready, TrainAgain(run, task, *assembled, candidate));
     }
     if (candidate.model == nullptr) candidate.model = std::move(assembled);
-    if (!is_ready) ESPALIER_RETURN_IF_ERROR(AddTrainer(run, task.train, task.tokens_per_step, candidate));
+    if (!is_ready) ESPALIER_RETURN_IF_ERROR(AddTrainer(run, task.train, plan.trainer, candidate));
   }
   measurement.assemble_seconds = assembling.Seconds();
   ESPALIER_RETURN_IF_ERROR(run.progress.CheckStop());

@@ -14,8 +14,8 @@ namespace espalier {
 // infeasible. kCancelled when stopped.
 absl::StatusOr<TrainedCandidate> TrainCandidate(TaskRun& run, const EvaluateTask& task, Measurement& measurement);
 
-// A trainer for an assembled candidate, with the plan that fits the device.
-absl::Status AddTrainer(TaskRun& run, const TrainSettings& settings, int tokens_per_step, TrainedCandidate& candidate);
+// A trainer for an assembled candidate.
+absl::Status AddTrainer(TaskRun& run, const TrainSettings& settings, const TrainerOptions& options, TrainedCandidate& candidate);
 
 // Scores on windows of a key against the dense model and fills the scoring part of the measurement; outputs that are
 // not finite make it infeasible.

@@ -9,6 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/domain/bank_bytes.h"
+#include "worker/engine/candidate.h"
 #include "worker/engine/model_cache.h"
 #include "worker/model/device_runtime.h"
 #include "worker/model/fused_ops.h"
@@ -16,50 +18,23 @@
 namespace espalier {
 namespace {
 
-constexpr int64_t kWorkingBytes = int64_t{1} << 30;  // logits in chunks, buffers of the step
+constexpr int64_t kPlanGiB = int64_t{1} << 30;
+// Bytes that a trained parameter takes on CPU: masters that are the weights, gradients twice, moments.
+constexpr int64_t kBytesOnCpu = 20;
 
-// Bytes a parameter costs while it is trained (MomentsFormat says what they are spent on).
-constexpr int64_t kFloat32Moments = 16;
-constexpr int64_t kFloat32Gradient = 4;  // on top, where the optimiser is not one kernel
-constexpr int64_t kBFloat16Moments = 12;
-constexpr int64_t kByteMoments = 11;  // 10 and a block's scales, rounded up
-
-// Bytes of activations that the backward pass needs for one token, in bf16: inputs and outputs of the projections,
-// norms.
-int64_t ActivationBytesPerToken(const ModelConfig& config) {
-  int64_t values = 0;
-  for (const LayerShape& layer : config.layers) {
-    values += 2 * config.hidden_size;  // the residual stream at both doors
-    if (layer.num_heads() > 0) {
-      values += 2 * config.hidden_size + (3 * layer.num_heads() + 4 * layer.num_kv_heads) * int64_t{config.head_size};
-    }
-    if (layer.ffn_width > 0) values += 2 * config.hidden_size + 4 * int64_t{layer.ffn_width};
-  }
-  return 2 * values;
-}
-
-// The largest layer alone, when activations are computed again, and one hidden state a layer.
-int64_t RecomputedBytesPerToken(const ModelConfig& config) {
-  const int64_t layers = std::max<int64_t>(config.num_layers, 1);
-  return 2 * ActivationBytesPerToken(config) / layers + 2 * layers * config.hidden_size;
-}
-
-// What one task may use for training beside what the caches hold.
-int64_t BytesForTraining(const TaskRun& run) {
-  const MemoryPlan& memory = run.parts.memory;
-  const int64_t caches = BytesOf(*run.dense) + memory.bank_on_device + memory.streams + memory.teachers;
-  return (memory.total / 100 * 92 - caches) / run.parts.options.num_slots;
+// Windows of the stream's first `end` tokens, each once.
+int64_t NumStreamWindows(const TaskRun& run, const StreamRange& range, int64_t end) {
+  const int64_t length = run.context.sequence_length;
+  const int64_t block = run.batching().windows_per_batch;
+  int64_t count = (end + length - 1) / length;
+  count = (count + block - 1) / block * block;
+  return std::min(count, PoolSize(range.key.pool, run.tokens->num_windows));
 }
 
 // All windows of the stream's first `end` tokens, each once, in the stream's order. The count is rounded up to whole
 // blocks of the dense model's batch, so that a row is always computed in the same batch.
 absl::StatusOr<std::vector<int64_t>> StreamWindows(const TaskRun& run, const StreamRange& range, int64_t end) {
-  const int64_t length = run.context.sequence_length;
-  const int64_t block = run.batching().windows_per_batch;
-  const int64_t pool = PoolSize(range.key.pool, run.tokens->num_windows);
-  int64_t count = (end + length - 1) / length;
-  count = (count + block - 1) / block * block;
-  return SelectWindows(range.key, run.tokens->num_windows, std::min(count, pool), /*repeat=*/false);
+  return SelectWindows(range.key, run.tokens->num_windows, NumStreamWindows(run, range, end), /*repeat=*/false);
 }
 
 int64_t LastEnd(const StreamRange& range) {
@@ -75,18 +50,40 @@ const char* NameOf(MomentsFormat format) {
   return "?";
 }
 
+int64_t HiddenBytes(const TaskRun& run, int64_t windows) {
+  return windows * run.context.sequence_length * run.dense->config.hidden_size *
+         static_cast<int64_t>(c10::elementSize(run.parts.dtype));
+}
+
+// Of the dense model's hidden states over the stream when they are cached, else 0: a matter of the job's numbers alone.
+int64_t CachedStreamBytes(const TaskRun& run, const StreamRange& range, Loss loss, int tokens_per_step) {
+  if (loss == Loss::kCrossEntropy || tokens_per_step < run.context.sequence_length) return 0;
+  const int64_t bytes = HiddenBytes(run, NumStreamWindows(run, range, LastEnd(range)));
+  return bytes <= run.parts.memory.streams ? bytes : 0;
+}
+
+ResidentBytes ResidentsOf(const TaskRun& run, const TrainingTask& task) {
+  ResidentBytes job;
+  job.dense = BytesOf(*run.dense);
+  job.bank = BankBytes(run.dense->config, run.context.ladder);
+  job.streams = CachedStreamBytes(run, task.stream, task.loss, task.tokens_per_step);
+  job.teachers = HiddenBytes(run, task.score_windows);
+  return ResidentsWithin(run.parts.memory, job);
+}
+
 // How candidates train here, on the worker's log: each way once a process.
-void SayPlan(const TrainerOptions& options, int64_t parameters, int64_t bytes, int64_t available) {
+void SayPlan(const TrainingPlan& plan, int64_t parameters) {
   static std::mutex mutex;
   static auto* const said = new std::set<std::string>();
-  std::string way = absl::StrCat("fp32 masters, moments in ", NameOf(options.moments));
-  if (options.recompute_activations) absl::StrAppend(&way, ", activations computed again");
-  if (options.micro_batch_tokens > 0) absl::StrAppend(&way, ", passes of ", options.micro_batch_tokens, " tokens");
+  std::string way = absl::StrCat("fp32 masters, moments in ", NameOf(plan.moments));
+  if (plan.recompute_activations) absl::StrAppend(&way, ", activations computed again");
+  if (plan.micro_batch_tokens > 0) absl::StrAppend(&way, ", passes of ", plan.micro_batch_tokens, " tokens");
+  if (plan.bank_on_host) absl::StrAppend(&way, ", the level bank in host memory");
   const std::lock_guard lock(mutex);
   if (!said->insert(way).second) return;
   std::fprintf(stderr, "espalier: a candidate of %.1fM parameters trains with %s: %.1f of %.1f GiB without activations\n",
-               static_cast<double>(parameters) / 1e6, way.c_str(), static_cast<double>(bytes) / (1 << 30),
-               static_cast<double>(available) / (1 << 30));
+               static_cast<double>(parameters) / 1e6, way.c_str(), static_cast<double>(plan.state_bytes) / kPlanGiB,
+               static_cast<double>(plan.available) / kPlanGiB);
 }
 
 }  // namespace
@@ -94,14 +91,10 @@ void SayPlan(const TrainerOptions& options, int64_t parameters, int64_t bytes, i
 absl::StatusOr<TrainSource> MakeTrainSource(TaskRun& run, const StreamRange& range, Loss loss, int tokens_per_step) {
   TrainSource source;
   source.tokens = run.tokens;
-  const bool needs_teacher = loss != Loss::kCrossEntropy;
-  if (needs_teacher) source.data.teacher = run.dense.get();
+  if (loss != Loss::kCrossEntropy) source.data.teacher = run.dense.get();
 
-  const int64_t length = run.context.sequence_length;
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<int64_t> all, StreamWindows(run, range, LastEnd(range)));
-  const int64_t bytes = static_cast<int64_t>(all.size()) * length * run.dense->config.hidden_size *
-                        static_cast<int64_t>(c10::elementSize(run.parts.dtype));
-  if (needs_teacher && bytes <= run.parts.memory.streams && tokens_per_step >= length) {
+  if (CachedStreamBytes(run, range, loss, tokens_per_step) > 0) {
     ESPALIER_ASSIGN_OR_RETURN(const std::vector<int64_t> windows, StreamWindows(run, range, range.end));
     const auto compute = [&](const std::vector<int64_t>& more) {
       return MakeTeacherStates(*run.dense, run.tokens->Rows(more), run.batching(), run.score_progress());
@@ -121,42 +114,54 @@ absl::StatusOr<TrainSource> MakeTrainSource(TaskRun& run, const StreamRange& ran
   return source;
 }
 
-TrainerOptions PlanTrainer(const TaskRun& run, const ModelConfig& candidate, int tokens_per_step) {
-  TrainerOptions options;
+StreamRange RecoveryStream(const FinishTask& task) {
+  StreamRange range;
+  range.key = task.recovery_key;
+  range.end = task.recovery.tokens;
+  range.repeat = true;
+  return range;
+}
+
+TrainingTask TrainingOf(const EvaluateTask& task) {
+  return {task.mask, task.stream.end > 0, task.stream, task.train.loss, task.tokens_per_step, task.score_windows};
+}
+
+TrainingTask TrainingOf(const FinishTask& task) {
+  const Recovery& recovery = task.recovery;
+  const bool is_trained = recovery.tokens > 0 || task.start.has_value();
+  return {task.mask, is_trained, RecoveryStream(task), recovery.train.loss, recovery.tokens_per_step, task.score_windows};
+}
+
+CandidatePlan PlanCandidate(TaskRun& run, const TrainingTask& task) {
+  CandidatePlan candidate;
   if (run.parts.options.plain_training) {
-    options.use_graph = false;
-    options.layout = BatchLayout::kExact;
+    candidate.trainer.use_graph = false;
+    candidate.trainer.layout = BatchLayout::kExact;
   }
-  if (!run.parts.device.is_cuda()) return options;
-  const int64_t parameters = CountParameters(candidate);
-  const int64_t length = run.context.sequence_length;
-  const int64_t step_tokens = std::max<int64_t>(tokens_per_step, length);
-  const int64_t available = BytesForTraining(run) - 2 * kWorkingBytes;
-  const int64_t least_activations = length * ActivationBytesPerToken(candidate);
-  const int64_t with_float32 = kFloat32Moments + (HasFusedOps(run.dense->embedding_VD) ? 0 : kFloat32Gradient);
-  const std::pair<MomentsFormat, int64_t> formats[] = {{MomentsFormat::kFloat32, with_float32},
-                                                       {MomentsFormat::kBFloat16, kBFloat16Moments},
-                                                       {MomentsFormat::kByte, kByteMoments}};
-  int64_t per_parameter = 0;
-  for (const auto& [moments, bytes] : formats) {  // the widest that leaves room for a window's activations, else the leanest
-    options.moments = moments;
-    per_parameter = bytes;
-    if (parameters * bytes + least_activations <= available) break;
+  if (!run.parts.device.is_cuda()) return candidate;
+  const ModelConfig shape = LargestShape(run.dense->config, run.context.ladder, task.mask);
+  const TrainingDemand demand =
+      DemandOf(shape, run.context.sequence_length, task.tokens_per_step, HasFusedOps(run.dense->embedding_VD));
+  ResidentBytes resident = ResidentsOf(run, task);
+  const TrainingPlan plan = PlanTraining(demand, resident, run.parts.memory.total, run.parts.options.num_slots);
+  candidate.trainer.moments = plan.moments;
+  candidate.trainer.recompute_activations = plan.recompute_activations;
+  candidate.trainer.micro_batch_tokens = plan.micro_batch_tokens;
+  if (plan.bank_on_host) {
+    candidate.bank = BankPlace::kHost;
+    resident.bank = 0;
   }
-  const int64_t left = available - parameters * per_parameter;
-  options.recompute_activations = least_activations > left;
-  const int64_t per_token =
-      options.recompute_activations ? RecomputedBytesPerToken(candidate) : ActivationBytesPerToken(candidate);
-  const int64_t fitting = std::max<int64_t>(left / std::max<int64_t>(per_token, 1) / length, 1) * length;
-  if (fitting < step_tokens) options.micro_batch_tokens = fitting;
-  SayPlan(options, parameters, parameters * per_parameter, available);
-  return options;
+  if (task.is_trained) SayPlan(plan, demand.parameters);
+  run.room.Release();
+  run.room = run.parts.MakeRoom(task.is_trained ? plan.bytes() : 2 * demand.parameters + 2 * kWorkingBytes, resident);
+  return candidate;
 }
 
 absl::Status CheckTrainingFits(const TaskRun& run, const ModelConfig& candidate) {
   const int64_t parameters = CountParameters(candidate);
-  const int64_t per_parameter = run.parts.device.is_cuda() ? kByteMoments : kFloat32Moments + kFloat32Gradient;
-  const int64_t activations = run.context.sequence_length * RecomputedBytesPerToken(candidate);
+  const int64_t per_parameter = run.parts.device.is_cuda() ? kLeanestBytes : kBytesOnCpu;
+  const int64_t length = run.context.sequence_length;
+  const int64_t activations = length * DemandOf(candidate, length, 0, true).recomputed_bytes;
   const int64_t dense = BytesOf(*run.dense);
   const int64_t needed = parameters * per_parameter + activations + dense + kWorkingBytes;
   if (needed <= run.parts.memory.total) return absl::OkStatus();

@@ -39,6 +39,20 @@ void WarmTrainers::Keep(const EvaluateTask& task, TrainedCandidate candidate) {
   }
 }
 
+int64_t WarmTrainers::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return held_bytes_;
+}
+
+bool WarmTrainers::DropOldest() {
+  std::list<Entry> dropped;  // destroyed without the lock
+  const std::lock_guard lock(mutex_);
+  if (entries_.empty()) return false;
+  held_bytes_ -= entries_.back().bytes;
+  dropped.splice(dropped.end(), entries_, std::prev(entries_.end()));
+  return true;
+}
+
 void WarmTrainers::Clear() {
   std::list<Entry> dropped;
   const std::lock_guard lock(mutex_);

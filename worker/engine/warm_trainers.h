@@ -30,6 +30,8 @@ class WarmTrainers {
   // At most kMost are held. Those kept longest ago make room; one that is larger than all the room goes.
   void Keep(const EvaluateTask& task, TrainedCandidate candidate);
   void Clear();
+  int64_t bytes() const;
+  bool DropOldest();  // the one kept longest ago; false when none is held
 
  private:
   struct Entry {
@@ -39,7 +41,7 @@ class WarmTrainers {
   };
 
   const int64_t device_bytes_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::list<Entry> entries_;  // latest first
   int64_t held_bytes_ = 0;
 };

@@ -35,6 +35,22 @@ TEST_CASE("ByteCache: keeps what fits and forgets the value used longest ago", "
   REQUIRE(get("b", 9, 40) == 8);
 }
 
+TEST_CASE("ByteCache: gives up the value used longest ago when asked", "[engine]") {
+  ByteCache<int> cache(100);
+  Maker maker;
+  for (const char* key : {"a", "b", "a"}) {
+    REQUIRE_OK(cache.Get(key, [&]() -> absl::StatusOr<ByteCache<int>::Made> { return maker.Make(1, 40); }));
+  }
+  REQUIRE(cache.bytes() == 80);
+  REQUIRE(cache.DropOldest());
+  REQUIRE(cache.bytes() == 40);
+  REQUIRE_OK(cache.Get("a", [&]() -> absl::StatusOr<ByteCache<int>::Made> { return maker.Make(1, 40); }));
+  REQUIRE(maker.made == 2);
+  REQUIRE(cache.DropOldest());
+  REQUIRE_FALSE(cache.DropOldest());
+  REQUIRE(cache.bytes() == 0);
+}
+
 TEST_CASE("ByteCache: a failure to make goes out and is not remembered", "[engine]") {
   ByteCache<int> cache(100);
   const auto failed =

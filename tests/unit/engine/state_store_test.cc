@@ -111,6 +111,23 @@ TEST_CASE("StateStore: a device that gets tight, or must be emptied, keeps no li
   REQUIRE(fixture.alive == 0);
 }
 
+TEST_CASE("StateStore: what lies on the device moves to the host one by one, the oldest first", "[engine]") {
+  Fixture fixture(Budgets(10'000, 600, 10'000'000));
+  for (int number = 0; number < 4; ++number) fixture.Retain(number);
+  CHECK(fixture.store.device_bytes() == 4 * 450);
+  CHECK(fixture.store.MoveOneToHost());
+  CHECK(fixture.Locations() == "host device device device");
+  CHECK(fixture.store.device_bytes() == 3 * 450);
+  while (fixture.store.MoveOneToHost()) {
+  }
+  CHECK(fixture.Locations() == "disk disk host host");  // the host has room for two
+  CHECK(fixture.store.device_bytes() == 0);
+  CHECK(fixture.alive == 0);
+  const auto held = fixture.store.Take(Key(3));
+  REQUIRE((held.has_value() && held->state.has_value()));
+  CHECK(held->state->weights[0].item<float>() == 3.0F);
+}
+
 TEST_CASE("StateStore: what may go is forgotten at once and destroyed by the next task", "[engine]") {
   Fixture fixture(Budgets(10'000, 10'000, 0));
   for (int number = 0; number < 3; ++number) fixture.Retain(number);

@@ -59,6 +59,18 @@ TEST_CASE("WarmTrainers: those kept longest ago make room") {
   CHECK(f.alive == 0);
 }
 
+TEST_CASE("WarmTrainers: give up the one kept longest ago when asked") {
+  WarmFixture f;
+  for (const char* mask : {"a", "b"}) f.Keep(mask);
+  CHECK(f.warm.bytes() == 900);
+  CHECK(f.warm.DropOldest());
+  CHECK(f.alive == 1);
+  CHECK_FALSE(f.warm.Take(TaskOf("a"), f.dense.get()).has_value());
+  CHECK(f.warm.DropOldest());
+  CHECK_FALSE(f.warm.DropOldest());
+  CHECK(f.warm.bytes() == 0);
+}
+
 TEST_CASE("WarmTrainers: no more are held than a generation has candidates, however much room there is") {
   WarmFixture f(1'000'000);
   for (int mask = 0; mask < 30; ++mask) f.Keep(std::to_string(mask));

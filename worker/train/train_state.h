@@ -29,6 +29,9 @@ struct TrainState {
   int64_t bytes() const;
 };
 
+// The weights stay; the optimiser and the schedule begin anew.
+void ForgetTraining(TrainState& state);
+
 // Copies what lies on a GPU to page-locked host memory.
 void BringToHost(TrainState& state);
 

@@ -136,6 +136,27 @@ TEST_CASE("FlatAdamW: a training state moves between formats of moments, bytes t
   CHECK_FALSE(wide.SetMoments(bytes.first_moments(), {}, bytes.second_moments(), {}));
 }
 
+TEST_CASE("ForgetTraining: moments of one byte become zeros, not what their lowest byte stands for") {
+  LanguageModel model = Candidate(3);
+  const FlatParameters parameters = FlattenParameters(model);
+  FlatAdamW bytes(parameters, CrossEntropySettings(1e-3), MomentsFormat::kByte);
+  FlatAdamW wide(parameters, CrossEntropySettings(1e-3), MomentsFormat::kFloat32);
+  REQUIRE(bytes.SetMoments(Spread(MomentKind::kFirst, parameters.size()), {}, Spread(MomentKind::kSecond, parameters.size()), {}));
+  TrainState state;
+  state.weights = bytes.master();
+  state.steps_taken = state.moment_steps = 9;
+  state.first_moments = bytes.first_moments();
+  state.first_scales = bytes.first_scales();
+  state.second_moments = bytes.second_moments();
+  state.second_scales = bytes.second_scales();
+  ForgetTraining(state);
+  CHECK(state.steps_taken + state.moment_steps == 0);
+  REQUIRE(wide.SetMoments(state.first_moments, state.first_scales, state.second_moments, state.second_scales));
+  CHECK(wide.first_moments().abs().max().item<float>() == 0);
+  CHECK(wide.second_moments().abs().max().item<float>() == 0);
+  CHECK(bytes.first_scales().max().item<float>() > 0);  // whose tensors they were keeps them
+}
+
 TEST_CASE("Trainer: with moments of one byte the loss falls as with moments in fp32") {
   const TrainData data = Windows(6);
   std::vector<double> losses;

@@ -10,6 +10,7 @@
 #include "tests/support/catch.h"
 #include "tests/unit/train/train_fixtures.h"
 #include "worker/train/adamw.h"
+#include "worker/train/stochastic_rounding.h"
 
 namespace espalier::testing {
 namespace {
@@ -82,7 +83,7 @@ TEST_CASE("QuantizeMoments: random bits keep the mean, and zeros are zeros") {
       torch::Tensor values = torch::full({count}, value, torch::kFloat32);
       values.view({-1, kMomentBlock}).select(1, 0).fill_(1);
       values.view({-1, kMomentBlock}).select(1, 1).fill_(0);
-      const torch::Tensor bits = MomentRoundingBits(0, count, torch::full({}, 7.0f)).bitwise_and(0xffff);
+      const torch::Tensor bits = BitsFor(Rounded::kFirstMoment, RoundingBits(0, count, torch::full({}, 7.0f)));
       const Quantized found = Quantize(kind, values, bits);
       const torch::Tensor expanded = ExpandMoments(kind, found.codes, found.scales).view({-1, kMomentBlock});
       CHECK(expanded.select(1, 0).eq(1).all().item<bool>());
@@ -102,16 +103,6 @@ TEST_CASE("QuantizeMoments: a second moment above zero never becomes zero, a blo
   CHECK(expanded.narrow(0, 0, kMomentBlock).min().item<float>() > 0);
   CHECK(expanded.narrow(0, kMomentBlock, kMomentBlock).abs().max().item<float>() == 0);
   CHECK(found.scales[1].item<float>() == 0);
-}
-
-TEST_CASE("MomentRoundingBits: splitmix64 of element and step") {
-  const torch::Tensor bits = MomentRoundingBits(1000, 50, torch::full({}, 12.0f));
-  for (int64_t i = 0; i < 50; ++i) {
-    uint64_t z = static_cast<uint64_t>(1000 + i) * 0x9e3779b97f4a7c15ull + (uint64_t{12} << 40) + 12;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    CHECK(bits[i].item<int64_t>() == static_cast<int64_t>(((z ^ (z >> 31)) >> 16) & 0xffffffff));
-  }
 }
 
 TEST_CASE("FlatAdamW: a training state moves between formats of moments, bytes to bytes exactly") {

@@ -5,11 +5,11 @@
 #include <mutex>
 #include <set>
 #include <string>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "worker/engine/model_cache.h"
+#include "worker/engine/train_formats.h"
 #include "worker/model/device_runtime.h"
 #include "worker/model/fused_ops.h"
 
@@ -18,11 +18,7 @@ namespace {
 
 constexpr int64_t kWorkingBytes = int64_t{1} << 30;  // logits in chunks, buffers of the step
 
-// Bytes a parameter costs while it is trained (MomentsFormat says what they are spent on).
-constexpr int64_t kFloat32Moments = 16;
-constexpr int64_t kFloat32Gradient = 4;  // on top, where the optimiser is not one kernel
-constexpr int64_t kBFloat16Moments = 12;
-constexpr int64_t kByteMoments = 11;  // 10 and a block's scales, rounded up
+constexpr int64_t kCpuTrainingBytes = 20;  // of a parameter: fp32 weight, gradient and its flat copy, moments
 
 // Bytes of activations that the backward pass needs for one token, in bf16: inputs and outputs of the projections,
 // norms.
@@ -66,20 +62,11 @@ int64_t LastEnd(const StreamRange& range) {
   return range.stage_ends.empty() ? range.end : std::max(range.end, range.stage_ends.back());
 }
 
-const char* NameOf(MomentsFormat format) {
-  switch (format) {
-    case MomentsFormat::kFloat32: return "float32";
-    case MomentsFormat::kBFloat16: return "bfloat16";
-    case MomentsFormat::kByte: return "8 bits";
-  }
-  return "?";
-}
-
 // How candidates train here, on the worker's log: each way once a process.
 void SayPlan(const TrainerOptions& options, int64_t parameters, int64_t bytes, int64_t available) {
   static std::mutex mutex;
   static auto* const said = new std::set<std::string>();
-  std::string way = absl::StrCat("fp32 masters, moments in ", NameOf(options.moments));
+  std::string way = Describe(options.masters, options.moments);
   if (options.recompute_activations) absl::StrAppend(&way, ", activations computed again");
   if (options.micro_batch_tokens > 0) absl::StrAppend(&way, ", passes of ", options.micro_batch_tokens, " tokens");
   const std::lock_guard lock(mutex);
@@ -133,16 +120,11 @@ TrainerOptions PlanTrainer(const TaskRun& run, const ModelConfig& candidate, int
   const int64_t step_tokens = std::max<int64_t>(tokens_per_step, length);
   const int64_t available = BytesForTraining(run) - 2 * kWorkingBytes;
   const int64_t least_activations = length * ActivationBytesPerToken(candidate);
-  const int64_t with_float32 = kFloat32Moments + (HasFusedOps(run.dense->embedding_VD) ? 0 : kFloat32Gradient);
-  const std::pair<MomentsFormat, int64_t> formats[] = {{MomentsFormat::kFloat32, with_float32},
-                                                       {MomentsFormat::kBFloat16, kBFloat16Moments},
-                                                       {MomentsFormat::kByte, kByteMoments}};
-  int64_t per_parameter = 0;
-  for (const auto& [moments, bytes] : formats) {  // the widest that leaves room for a window's activations, else the leanest
-    options.moments = moments;
-    per_parameter = bytes;
-    if (parameters * bytes + least_activations <= available) break;
-  }
+  const TrainFormats formats = ChooseTrainFormats(parameters, HasFusedOps(run.dense->embedding_VD),
+                                                  {available, least_activations, length * RecomputedBytesPerToken(candidate)});
+  options.masters = formats.masters;
+  options.moments = formats.moments;
+  const int64_t per_parameter = formats.bytes_per_parameter;
   const int64_t left = available - parameters * per_parameter;
   options.recompute_activations = least_activations > left;
   const int64_t per_token =
@@ -155,7 +137,7 @@ TrainerOptions PlanTrainer(const TaskRun& run, const ModelConfig& candidate, int
 
 absl::Status CheckTrainingFits(const TaskRun& run, const ModelConfig& candidate) {
   const int64_t parameters = CountParameters(candidate);
-  const int64_t per_parameter = run.parts.device.is_cuda() ? kByteMoments : kFloat32Moments + kFloat32Gradient;
+  const int64_t per_parameter = run.parts.device.is_cuda() ? LeastTrainingBytes() : kCpuTrainingBytes;
   const int64_t activations = run.context.sequence_length * RecomputedBytesPerToken(candidate);
   const int64_t dense = BytesOf(*run.dense);
   const int64_t needed = parameters * per_parameter + activations + dense + kWorkingBytes;

@@ -7,7 +7,8 @@
 
 namespace espalier::bench {
 
-// AdamW with its kernel against the way without it, over steps with and without clipping, with fp32 and bf16 moments.
+// AdamW with its kernel against the way without it, over steps with and without clipping, in every format of masters and moments;
+// and that weights without an fp32 copy keep the mean.
 absl::Status CheckOptimizer(const ModelConfig& shape, torch::Device device, Report& report);
 
 // A chunk's loss and gradients against the operators in fp32, for each loss, with a vocabulary that is and one that is not a

@@ -29,7 +29,12 @@ void AddTrainFlags(CLI::App& app, Options& options) {
   app.add_option("--tokens-per-step", options.tokens_per_step)->delimiter(',');
   app.add_option("--kept-share", options.kept_share, "Share of KV groups and neurons that the candidate keeps");
   app.add_option("--loss", options.loss, "cross-entropy or kl (to the dense model, its hidden states cached)");
-  app.add_option("--moments", options.moments, "float32, bfloat16 or byte");
+  app.add_option("--masters", options.masters, "float32, or bfloat16: weights rounded stochastically, without an fp32 copy; several: rows of each")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"float32", "bfloat16"}));
+  app.add_option("--moments", options.moments, "float32, bfloat16, byte; several: rows of each")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"float32", "bfloat16", "byte"}));
   app.add_option("--steps", options.steps, "Steps of a timed run")->check(CLI::Range(1, 1000000));
   app.add_flag("--eager", options.eager, "Also without CUDA graphs");
   app.add_option("--trace", options.trace, "File for a trace of the last timed run, which it slows down");

@@ -22,7 +22,8 @@ struct Options {
   // train
   std::vector<int> tokens_per_step = {1024, 4096, 8192};
   std::string loss = "cross-entropy";
-  std::string moments = "float32";
+  std::vector<std::string> masters = {"float32"};
+  std::vector<std::string> moments = {"float32"};
   int steps = 60;
   bool eager = false;  // also without graphs
   bool recompute = false;

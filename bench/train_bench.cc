@@ -31,19 +31,35 @@ absl::StatusOr<TrainSettings> SettingsOf(const Options& options) {
   return settings;
 }
 
-absl::StatusOr<TrainerOptions> TrainerOptionsOf(const Options& options, bool use_graph) {
-  TrainerOptions trainer;
-  if (options.moments == "bfloat16") {
-    trainer.moments = MomentsFormat::kBFloat16;
-  } else if (options.moments == "byte") {
-    trainer.moments = MomentsFormat::kByte;
-  } else if (options.moments != "float32") {
-    return absl::InvalidArgumentError(absl::StrCat("moments '", options.moments, "' are neither float32, bfloat16 nor byte"));
+// A way to train: one row for each shape and tokens per step.
+struct Way {
+  TrainerOptions options;
+  std::string formats;  // in words; empty: float32 throughout
+};
+
+// The flags admit these words only.
+Way MakeWay(const Options& options, const std::string& masters, const std::string& moments, bool use_graph) {
+  Way way;
+  if (masters == "bfloat16") way.options.masters = MastersFormat::kBFloat16;
+  if (moments == "bfloat16") way.options.moments = MomentsFormat::kBFloat16;
+  if (moments == "byte") way.options.moments = MomentsFormat::kByte;
+  if (masters != "float32") absl::StrAppend(&way.formats, ", masters ", masters);
+  if (moments != "float32") absl::StrAppend(&way.formats, ", moments ", moments);
+  way.options.use_graph = use_graph;
+  way.options.recompute_activations = options.recompute;
+  way.options.micro_batch_tokens = options.micro_batch_tokens;
+  return way;
+}
+
+std::vector<Way> WaysOf(const Options& options, torch::Device device) {
+  std::vector<Way> ways;
+  for (const std::string& masters : options.masters) {
+    for (const std::string& moments : options.moments) {
+      if (options.eager || !device.is_cuda()) ways.push_back(MakeWay(options, masters, moments, false));
+      if (device.is_cuda()) ways.push_back(MakeWay(options, masters, moments, true));
+    }
   }
-  trainer.use_graph = use_graph;
-  trainer.recompute_activations = options.recompute;
-  trainer.micro_batch_tokens = options.micro_batch_tokens;
-  return trainer;
+  return ways;
 }
 
 std::vector<Step> StepsOver(int64_t num_windows, int length, int tokens_per_step, int count) {
@@ -60,15 +76,14 @@ std::vector<Step> StepsOver(int64_t num_windows, int length, int tokens_per_step
 
 // One line of the table: a trainer of its own, a first run that captures, a second one that is timed.
 absl::StatusOr<Row> Measure(const Options& options, const ModelConfig& shape, const TrainData& data,
-                            int tokens_per_step, bool use_graph, double peak) {
+                            int tokens_per_step, const Way& way, double peak) {
   const torch::Device device = data.tokens_WL.device();
   EmptyDeviceCache(device);
   ResetPeakDeviceBytes(device);
   LanguageModel candidate = RandomLanguageModel(shape, 2, device, ComputeFormat(device));
   SetKvIndex(candidate);
   ESPALIER_ASSIGN_OR_RETURN(const TrainSettings settings, SettingsOf(options));
-  ESPALIER_ASSIGN_OR_RETURN(const TrainerOptions trainer_options, TrainerOptionsOf(options, use_graph));
-  ESPALIER_ASSIGN_OR_RETURN(const auto trainer, Trainer::Create(&candidate, settings, trainer_options));
+  ESPALIER_ASSIGN_OR_RETURN(const auto trainer, Trainer::Create(&candidate, settings, way.options));
   const auto steps = [&](int count) {
     return StepsOver(data.tokens_WL.size(0), options.sequence_length, tokens_per_step, count);
   };
@@ -84,9 +99,10 @@ absl::StatusOr<Row> Measure(const Options& options, const ModelConfig& shape, co
   const double tokens_per_second = static_cast<double>(timed.tokens) / seconds[seconds.size() / 2];
   const double flops = TrainFlopsPerToken(shape, options.sequence_length) * tokens_per_second;
   Row row;
-  row.Text("way", timed.used_graph              ? "graph"
-                  : first.graph_refusal.empty() ? "eager"
-                                                : "eager (no graph: " + first.graph_refusal + ")");
+  const std::string queued = timed.used_graph              ? "graph"
+                             : first.graph_refusal.empty() ? "eager"
+                                                           : "eager (no graph: " + first.graph_refusal + ")";
+  row.Text("way", queued + way.formats);
   row.Count("tokens_per_step", tokens_per_step);
   row.Count("parameters", trainer->num_parameters());
   row.Number("ms_per_step", 1e3 * seconds[seconds.size() / 2] / options.steps, 3);
@@ -125,10 +141,8 @@ absl::Status BenchTrain(const Options& options) {
   for (const double share : {1.0, options.kept_share}) {
     const ModelConfig shape = share == 1.0 ? dense->config : Pruned(dense->config, share);
     for (const int tokens_per_step : options.tokens_per_step) {
-      for (const bool use_graph : {false, true}) {
-        if (!use_graph && !options.eager && device.is_cuda()) continue;
-        if (use_graph && !device.is_cuda()) continue;
-        ESPALIER_ASSIGN_OR_RETURN(const Row row, Measure(options, shape, data, tokens_per_step, use_graph, peak));
+      for (const Way& way : WaysOf(options, device)) {
+        ESPALIER_ASSIGN_OR_RETURN(const Row row, Measure(options, shape, data, tokens_per_step, way, peak));
         report.Add(row);
       }
     }

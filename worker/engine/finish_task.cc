@@ -36,10 +36,7 @@ absl::StatusOr<TrainState> StartState(TaskRun& run, const FinishTask& task, Meas
     }
     ESPALIER_ASSIGN_OR_RETURN(state, trained.trainer->Save(replay.continue_state));
   }
-  state->steps_taken = 0;
-  state->moment_steps = 0;
-  if (state->first_moments.defined()) state->first_moments = torch::zeros_like(state->first_moments);
-  if (state->second_moments.defined()) state->second_moments = torch::zeros_like(state->second_moments);
+  ForgetTraining(*state);
   return *std::move(state);
 }
 

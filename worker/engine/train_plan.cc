@@ -12,6 +12,7 @@
 #include "common/domain/bank_bytes.h"
 #include "worker/engine/candidate.h"
 #include "worker/engine/model_cache.h"
+#include "worker/engine/train_formats.h"
 #include "worker/model/device_runtime.h"
 #include "worker/model/fused_ops.h"
 
@@ -41,15 +42,6 @@ int64_t LastEnd(const StreamRange& range) {
   return range.stage_ends.empty() ? range.end : std::max(range.end, range.stage_ends.back());
 }
 
-const char* NameOf(MomentsFormat format) {
-  switch (format) {
-    case MomentsFormat::kFloat32: return "float32";
-    case MomentsFormat::kBFloat16: return "bfloat16";
-    case MomentsFormat::kByte: return "8 bits";
-  }
-  return "?";
-}
-
 int64_t HiddenBytes(const TaskRun& run, int64_t windows) {
   return windows * run.context.sequence_length * run.dense->config.hidden_size *
          static_cast<int64_t>(c10::elementSize(run.parts.dtype));
@@ -75,7 +67,7 @@ ResidentBytes ResidentsOf(const TaskRun& run, const TrainingTask& task) {
 void SayPlan(const TrainingPlan& plan, int64_t parameters) {
   static std::mutex mutex;
   static auto* const said = new std::set<std::string>();
-  std::string way = absl::StrCat("fp32 masters, moments in ", NameOf(plan.moments));
+  std::string way = Describe(plan.masters, plan.moments);
   if (plan.recompute_activations) absl::StrAppend(&way, ", activations computed again");
   if (plan.micro_batch_tokens > 0) absl::StrAppend(&way, ", passes of ", plan.micro_batch_tokens, " tokens");
   if (plan.bank_on_host) absl::StrAppend(&way, ", the level bank in host memory");
@@ -144,6 +136,7 @@ CandidatePlan PlanCandidate(TaskRun& run, const TrainingTask& task) {
       DemandOf(shape, run.context.sequence_length, task.tokens_per_step, HasFusedOps(run.dense->embedding_VD));
   ResidentBytes resident = ResidentsOf(run, task);
   const TrainingPlan plan = PlanTraining(demand, resident, run.parts.memory.total, run.parts.options.num_slots);
+  candidate.trainer.masters = plan.masters;
   candidate.trainer.moments = plan.moments;
   candidate.trainer.recompute_activations = plan.recompute_activations;
   candidate.trainer.micro_batch_tokens = plan.micro_batch_tokens;
@@ -159,7 +152,7 @@ CandidatePlan PlanCandidate(TaskRun& run, const TrainingTask& task) {
 
 absl::Status CheckTrainingFits(const TaskRun& run, const ModelConfig& candidate) {
   const int64_t parameters = CountParameters(candidate);
-  const int64_t per_parameter = run.parts.device.is_cuda() ? kLeanestBytes : kBytesOnCpu;
+  const int64_t per_parameter = run.parts.device.is_cuda() ? LeastTrainingBytes() : kBytesOnCpu;
   const int64_t length = run.context.sequence_length;
   const int64_t activations = length * DemandOf(candidate, length, 0, true).recomputed_bytes;
   const int64_t dense = BytesOf(*run.dense);

@@ -2,14 +2,12 @@
 
 #include <algorithm>
 
+#include "worker/engine/train_formats.h"
+
 namespace espalier {
 namespace {
 
-// Bytes a parameter costs while it is trained (MomentsFormat says what they are spent on).
-constexpr int64_t kFloat32Bytes = 16;
-constexpr int64_t kFloat32GradientBytes = 4;  // on top, where the optimiser is not one kernel
-constexpr int64_t kBFloat16Bytes = 12;
-// Of them, the gradient: there are two while passes add up, their sum and the present pass's.
+// Of a parameter's bytes, the gradient: there are two while passes add up, their sum and the present pass's.
 constexpr int64_t kGradientBytes = 2;
 
 // Inputs and outputs of the projections and norms, in bf16.
@@ -46,29 +44,22 @@ int64_t LongestPass(const TrainingDemand& demand, int64_t bytes_per_token, int64
                   demand.step_tokens);
 }
 
-struct MemoryChoice {
-  MomentsFormat moments;
-  int64_t bytes;    // of a parameter
-  bool recomputed;  // whether activations may be computed again
-};
-constexpr MemoryChoice kMemoryChoices[] = {{MomentsFormat::kFloat32, kFloat32Bytes, false},
-                               {MomentsFormat::kBFloat16, kBFloat16Bytes, false},
-                               {MomentsFormat::kByte, kLeanestBytes, false},
-                               {MomentsFormat::kByte, kLeanestBytes, true}};
-
 // The plan for a task that may use so many bytes.
 TrainingPlan PlanWithin(const TrainingDemand& demand, int64_t available) {
   TrainingPlan plan;
   plan.available = available;
   int64_t per_token = 0, pass = 0;
-  for (const MemoryChoice& choice : kMemoryChoices) {
-    const bool is_widest = choice.moments == MomentsFormat::kFloat32;
-    plan.moments = choice.moments;
-    plan.recompute_activations = choice.recomputed;
-    plan.state_bytes =
-        demand.parameters * (choice.bytes + (is_widest && !demand.has_fused_optimizer ? kFloat32GradientBytes : 0));
-    per_token = choice.recomputed ? demand.recomputed_bytes : demand.activation_bytes;
-    pass = LongestPass(demand, per_token, available - plan.state_bytes);
+  for (const FormatChoice& choice : FormatChoices()) {
+    plan.masters = choice.formats.masters;
+    plan.moments = choice.formats.moments;
+    plan.state_bytes = demand.parameters * BytesOfParameter(choice.formats, demand.has_fused_optimizer);
+    for (const bool again : {false, true}) {
+      if (again && !choice.may_recompute) break;
+      plan.recompute_activations = again;
+      per_token = again ? demand.recomputed_bytes : demand.activation_bytes;
+      pass = LongestPass(demand, per_token, available - plan.state_bytes);
+      if (pass > 0) break;
+    }
     if (pass > 0) break;
   }
   if (pass == 0) {  // beyond the plan: passes as long as their activations alone would allow
@@ -101,7 +92,7 @@ TrainingPlan PlanTraining(const TrainingDemand& demand, const ResidentBytes& res
   };
   const TrainingPlan beside = plan_beside(resident.bank);
   TrainingPlan without = plan_beside(0);
-  without.bank_on_host = without.moments != beside.moments ||
+  without.bank_on_host = without.masters != beside.masters || without.moments != beside.moments ||
                          without.recompute_activations != beside.recompute_activations ||
                          without.micro_batch_tokens != beside.micro_batch_tokens;
   return without.bank_on_host ? without : beside;

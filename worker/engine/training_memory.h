@@ -11,8 +11,6 @@ namespace espalier {
 
 // Beside weights, their state and activations: logits in chunks, buffers of the step.
 inline constexpr int64_t kWorkingBytes = int64_t{1} << 30;
-// Of a parameter, in the leanest format.
-inline constexpr int64_t kLeanestBytes = 11;
 
 // What no plan counts on: fragments, libraries, what is only estimated.
 constexpr int64_t WithoutReserve(int64_t device_bytes) { return device_bytes / 100 * 92; }
@@ -38,6 +36,7 @@ struct ResidentBytes {
 };
 
 struct TrainingPlan {
+  MastersFormat masters = MastersFormat::kFloat32;
   MomentsFormat moments = MomentsFormat::kFloat32;
   bool recompute_activations = false;
   int64_t micro_batch_tokens = 0;  // 0: a step is one pass
@@ -49,8 +48,8 @@ struct TrainingPlan {
   int64_t bytes() const { return state_bytes + pass_bytes + 2 * kWorkingBytes; }
 };
 
-// The widest moments that leave room for a pass over one window with its activations kept; where there is none, the
-// leanest, with activations computed again. Then passes as long as fit. The bank leaves the device when that changes
+// The widest formats (train_formats.h) that leave room for a pass over one window with its activations kept, or, where the
+// formats allow that, computed again. Then passes as long as fit. The bank leaves the device when that changes
 // any of these. `device_bytes`: of the whole device, shared by `num_slots` tasks. When not even the leanest way fits,
 // that one comes out: such a candidate may find the device full.
 TrainingPlan PlanTraining(const TrainingDemand& demand, const ResidentBytes& resident, int64_t device_bytes, int num_slots);

@@ -19,7 +19,7 @@ __device__ inline unsigned char Encode(const float* values, float x, unsigned ra
   }
   if (code < 255) {
     const float below = values[code], above = values[code + 1];
-    if (static_cast<float>(random & 0xffffu) * (1.0f / 65536) < (x - below) / (above - below)) ++code;
+    if (static_cast<float>(random & 0xffffu) * (1.0f / 65536) < __fdividef(x - below, above - below)) ++code;
   }
   return static_cast<unsigned char>(code);
 }
@@ -30,17 +30,17 @@ __device__ inline float LargestOfWarp(float x) {
   return x;
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads)
-    adamw_byte(const __grid_constant__ Leaves leaves, unsigned first_tile, float* master, unsigned char* first, float* first_scales,
-               unsigned char* second, float* second_scales, const float* table, bf16* weights, const float* learning_rate,
-               const float* step, const float* clip, Settings s) {
+template <typename P>
+__device__ void StepBytes(const Leaves& leaves, unsigned first_tile, P* master, unsigned char* first, float* first_scales,
+                          unsigned char* second, float* second_scales, const float* table, bf16* weights, const float* learning_rate,
+                          const float* step, const float* all_steps, const float* clip, const Settings& s) {
   __shared__ float values[512];  // of first moments, of second ones
   for (int i = threadIdx.x; i < 512; i += kThreads) values[i] = table[i];
   __shared__ Rates shared_rates;
   if (threadIdx.x == 0) shared_rates = RatesOf(learning_rate, step, clip, s);
   __syncthreads();
   const Rates r = shared_rates;
-  const unsigned count = static_cast<unsigned>(*step), num_tiles = leaves.tiles_end[leaves.count - 1];
+  const unsigned count = static_cast<unsigned>(*all_steps), num_tiles = leaves.tiles_end[leaves.count - 1];
   for (unsigned tile = blockIdx.x; tile < num_tiles; tile += gridDim.x) {
     const int leaf = LeafOf(leaves, tile);
     const unsigned long long in_leaf = InLeaf(leaves, leaf, tile);
@@ -49,11 +49,11 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     const unsigned long long block = static_cast<unsigned long long>(first_tile + tile) * (kThreads / 32) + threadIdx.x / 32;
     const float scale1 = first_scales[block], scale2 = second_scales[block];
     const bf16* gradient = leaves.gradient[leaf];
-    Eight<float> p = {};
+    Eight<P> p = {};
     Bytes c1 = {}, c2 = {};
     Pack<kWide> g = {}, w = {};
     if (here == kWide) {
-      p = *reinterpret_cast<Eight<float>*>(master + at);
+      p = *reinterpret_cast<Eight<P>*>(master + at);
       c1 = *reinterpret_cast<Bytes*>(first + at);
       c2 = *reinterpret_cast<Bytes*>(second + at);
       if (gradient != nullptr) g = Load<kWide>(gradient + in_leaf);
@@ -65,14 +65,15 @@ extern "C" __global__ void __launch_bounds__(kThreads)
         if (gradient != nullptr) g.at[i] = gradient[in_leaf + i];
       }
     }
-    float m[kWide], v[kWide], most1 = 0, most2 = 0;
+    float x[kWide], m[kWide], v[kWide], most1 = 0, most2 = 0;
 #pragma unroll
     for (int i = 0; i < kWide; ++i) {
       m[i] = values[c1.at[i]] * scale1;
       v[i] = values[256 + c2.at[i]] * scale2;
-      if (i < here) Advance(Wide(g.at[i]), p.at[i], m[i], v[i], s, r);
+      x[i] = Stored(p.at[i]);
+      if (i < here) Advance<false>(Wide(g.at[i]), x[i], m[i], v[i], s, r);
       if (i >= here) m[i] = v[i] = 0;
-      w.at[i] = Round(p.at[i]);
+      if (kPublishes<P>) w.at[i] = Round(x[i]);
       most1 = fmaxf(most1, fabsf(m[i]));
       most2 = fmaxf(most2, v[i]);
     }
@@ -81,22 +82,23 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     const float divisor1 = most1 > 0 ? most1 : 1, divisor2 = most2 > 0 ? most2 : 1;
 #pragma unroll
     for (int i = 0; i < kWide; ++i) {
-      const unsigned random = Random(at + i, count);
-      c1.at[i] = Encode(values, m[i] / divisor1, random);
-      c2.at[i] = Encode(values + 256, v[i] / divisor2, random >> 16);
+      const unsigned long long random = Random(at + i, count);
+      KeepWeight(&p.at[i], x[i], random >> 32);
+      c1.at[i] = Encode(values, m[i] / divisor1, static_cast<unsigned>(random));
+      c2.at[i] = Encode(values + 256, v[i] / divisor2, static_cast<unsigned>(random >> 16));
       if (v[i] > 0 && c2.at[i] == 0) c2.at[i] = 1;
     }
     if (here == kWide) {
-      *reinterpret_cast<Eight<float>*>(master + at) = p;
+      *reinterpret_cast<Eight<P>*>(master + at) = p;
       *reinterpret_cast<Bytes*>(first + at) = c1;
       *reinterpret_cast<Bytes*>(second + at) = c2;
-      Store<kWide>(weights + at, w);
+      if (kPublishes<P>) Store<kWide>(weights + at, w);
     } else {
       for (int i = 0; i < here; ++i) {
         master[at + i] = p.at[i];
         first[at + i] = c1.at[i];
         second[at + i] = c2.at[i];
-        weights[at + i] = w.at[i];
+        if (kPublishes<P>) weights[at + i] = w.at[i];
       }
     }
     if (threadIdx.x % 32 == 0) {
@@ -104,6 +106,14 @@ extern "C" __global__ void __launch_bounds__(kThreads)
       second_scales[block] = most2;
     }
   }
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads)
+    adamw_byte(const __grid_constant__ Leaves leaves, unsigned first_tile, float* master, unsigned char* first, float* first_scales,
+               unsigned char* second, float* second_scales, const float* table, bf16* weights, const float* learning_rate,
+               const float* step, const float* all_steps, const float* clip, Settings s) {
+  StepBytes(leaves, first_tile, master, first, first_scales, second, second_scales, table, weights, learning_rate, step, all_steps,
+            clip, s);
 }
 )cuda";
 

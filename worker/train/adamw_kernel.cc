@@ -3,11 +3,14 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <string>
+#include <utility>
 
 #include "worker/model/fused_ops.h"
 #include "worker/model/kernel_source.h"
 #include "worker/model/runtime_kernel.h"
 #include "worker/train/adamw_byte_source.h"
+#include "worker/train/adamw_lean_source.h"
 #include "worker/train/adamw_source.h"
 
 namespace espalier {
@@ -31,16 +34,20 @@ struct Settings {
   float epsilon, weight_decay;
 };
 
-const std::vector<const void*>* KernelsOf(torch::Device device) {
-  static auto* const kernels = new KernelSet(WithBf16(kAdamWSource), {"adamw_float", "adamw_bf16"}, "training is slower");
-  return kernels->On(device.index());
+KernelSet* MakeKernels(const std::string& sources, std::vector<std::string> names) {
+  return new KernelSet(WithBf16((kAdamWSource + sources).c_str()), std::move(names), "training is slower");
 }
 
-// Compiled where it is wanted only: most trainers keep wider moments.
-const std::vector<const void*>* ByteKernelsOf(torch::Device device) {
-  static auto* const kernels =
-      new KernelSet(WithBf16((std::string(kAdamWSource) + kAdamWByteSource).c_str()), {"adamw_byte"}, "training is slower");
-  return kernels->On(device.index());
+// Null when it cannot be had. The leaner ones are compiled where they are wanted only: most trainers keep wider formats.
+const void* KernelOf(torch::Device device, MomentsFormat moments, MastersFormat masters) {
+  static KernelSet* const wide = MakeKernels("", {"adamw_float", "adamw_bf16"});
+  static KernelSet* const bytes = MakeKernels(kAdamWByteSource, {"adamw_byte"});
+  static KernelSet* const lean = MakeKernels(kAdamWLeanSource, {"adamw_lean_float", "adamw_lean_bf16"});
+  static KernelSet* const lean_bytes = MakeKernels(std::string(kAdamWByteSource) + kAdamWLeanByteSource, {"adamw_lean_byte"});
+  const bool is_lean = masters == MastersFormat::kBFloat16, is_byte = moments == MomentsFormat::kByte;
+  const auto* const kernels = (is_byte ? is_lean ? lean_bytes : bytes : is_lean ? lean : wide)->On(device.index());
+  if (kernels == nullptr) return nullptr;
+  return (*kernels)[moments == MomentsFormat::kBFloat16 ? 1 : 0];
 }
 
 // As the kernel reads it: end to end, and aligned.
@@ -51,18 +58,20 @@ torch::Tensor Readable(const torch::Tensor& gradient) {
 
 }  // namespace
 
-bool HasAdamWKernel(const FlatParameters& parameters, MomentsFormat format) {
-  if (!HasFusedOps(parameters.flat)) return false;
-  const torch::Device device = parameters.flat.device();
-  return (format == MomentsFormat::kByte ? ByteKernelsOf(device) : KernelsOf(device)) != nullptr;
+bool HasAdamWKernel(const FlatParameters& parameters, MomentsFormat moments, MastersFormat masters) {
+  return HasFusedOps(parameters.flat) && KernelOf(parameters.flat.device(), moments, masters) != nullptr;
 }
 
 void StepAdamW(const FlatParameters& parameters, const TrainSettings& settings, const std::vector<torch::Tensor>& gradients,
                const AdamWTensors& tensors, const torch::Tensor& clip, const torch::Tensor& learning_rate) {
-  const torch::ScalarType format = tensors.first_moments.scalar_type();
-  const bool bytes = format == torch::kUInt8;
-  const torch::Device device = parameters.flat.device();
-  const void* const kernel = bytes ? ByteKernelsOf(device)->front() : (*KernelsOf(device))[format == torch::kFloat32 ? 0 : 1];
+  const torch::ScalarType stored = tensors.first_moments.scalar_type();
+  const bool bytes = stored == torch::kUInt8;
+  const MomentsFormat moments = bytes                        ? MomentsFormat::kByte
+                                : stored == torch::kBFloat16 ? MomentsFormat::kBFloat16
+                                                             : MomentsFormat::kFloat32;
+  const MastersFormat masters =
+      tensors.master.scalar_type() == torch::kBFloat16 ? MastersFormat::kBFloat16 : MastersFormat::kFloat32;
+  const void* const kernel = KernelOf(parameters.flat.device(), moments, masters);
   const Settings constants = {settings.beta1, settings.beta2, static_cast<float>(settings.epsilon),
                               static_cast<float>(settings.weight_decay)};
   std::vector<torch::Tensor> readable;  // alive until the launch
@@ -74,12 +83,12 @@ void StepAdamW(const FlatParameters& parameters, const TrainSettings& settings, 
       Launch(kernel, std::min(tiles, kBlocks), kThreads, leaves, static_cast<unsigned>(first_tile), tensors.master.mutable_data_ptr(),
              tensors.first_moments.mutable_data_ptr(), tensors.first_scales.mutable_data_ptr(),
              tensors.second_moments.mutable_data_ptr(), tensors.second_scales.mutable_data_ptr(), tensors.table.const_data_ptr(),
-             parameters.flat.mutable_data_ptr(), learning_rate.const_data_ptr(), tensors.step_count.const_data_ptr(), factor,
-             constants);
+             parameters.flat.mutable_data_ptr(), learning_rate.const_data_ptr(), tensors.step_count.const_data_ptr(),
+             tensors.all_steps.const_data_ptr(), factor, constants);
     } else {
       Launch(kernel, std::min(tiles, kBlocks), kThreads, leaves, tensors.master.mutable_data_ptr(),
              tensors.first_moments.mutable_data_ptr(), tensors.second_moments.mutable_data_ptr(), parameters.flat.mutable_data_ptr(),
-             learning_rate.const_data_ptr(), tensors.step_count.const_data_ptr(), factor, constants);
+             learning_rate.const_data_ptr(), tensors.step_count.const_data_ptr(), tensors.all_steps.const_data_ptr(), factor, constants);
     }
     leaves = {};
     first_tile += tiles;

@@ -1,6 +1,5 @@
 #include "worker/train/byte_moments.h"
 
-#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
@@ -43,10 +42,6 @@ torch::Tensor TableOf(MomentKind kind, torch::Device device) {
   return at::from_blob(const_cast<float*>(values.data()), {256}, torch::kFloat32).to(device, torch::kFloat32, false, true);
 }
 
-torch::Tensor ShiftedDown(const torch::Tensor& bits, int64_t count) {  // as an unsigned number
-  return bits.__rshift__(count).bitwise_and((int64_t{1} << (64 - count)) - 1);
-}
-
 template <typename Visit>
 void ForPieces(const FlatParameters& parameters, const Visit& visit) {
   const std::vector<int64_t> first_blocks = MomentBlocks(parameters);
@@ -78,17 +73,6 @@ std::vector<int64_t> MomentBlocks(const FlatParameters& parameters) {
     first_blocks.push_back(first_blocks.back() + tiles * (kMomentTile / kMomentBlock));
   }
   return first_blocks;
-}
-
-// The finalizer of splitmix64 (Steele et al. 2014), as in adamw_source.h.
-torch::Tensor MomentRoundingBits(int64_t first, int64_t count, const torch::Tensor& step_count) {
-  const auto longs = step_count.options().dtype(torch::kInt64);
-  const torch::Tensor step = step_count.to(torch::kInt64);
-  torch::Tensor z = at::arange(first, first + count, longs).mul(static_cast<int64_t>(0x9e3779b97f4a7c15ull));
-  z = z.add(step.__lshift__(40)).add(step);
-  z = z.bitwise_xor(ShiftedDown(z, 30)).mul(static_cast<int64_t>(0xbf58476d1ce4e5b9ull));
-  z = z.bitwise_xor(ShiftedDown(z, 27)).mul(static_cast<int64_t>(0x94d049bb133111ebull));
-  return ShiftedDown(z.bitwise_xor(ShiftedDown(z, 31)), 16).bitwise_and(0xffffffff);
 }
 
 void QuantizeMoments(MomentKind kind, const torch::Tensor& values, const torch::Tensor& bits, const torch::Tensor& codes,

@@ -37,10 +37,8 @@ struct ByteMoments {
   torch::Tensor codes, scales;
 };
 
-// 32 random bits for each of `count` elements from `first` on, as int64; `step_count` has one element. The same as in the kernel.
-torch::Tensor MomentRoundingBits(int64_t first, int64_t count, const torch::Tensor& step_count);
-
-// `values`: fp32, the whole of some blocks or the end of a leaf; `bits`: 16 random ones an element (0x8000: to nearest).
+// `values`: fp32, the whole of some blocks or the end of a leaf; `bits`: 16 random ones an element (0x8000: to nearest; BitsFor of
+// worker/train/stochastic_rounding.h).
 // Writes codes (uint8, as many) and scales (fp32, one a block).
 void QuantizeMoments(MomentKind kind, const torch::Tensor& values, const torch::Tensor& bits, const torch::Tensor& codes,
                      const torch::Tensor& scales);

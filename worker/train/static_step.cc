@@ -57,8 +57,8 @@ void StaticStep::Run(const Work& work) {
   ran_ = true;
 }
 
-absl::Status StaticStep::Capture(const Work& work, const at::Generator& generator, CaptureRoom room) {
-  absl::StatusOr<std::unique_ptr<StepGraph>> graph = StepGraph::Capture([&] { work(Batches()); }, generator, room);
+absl::Status StaticStep::Capture(const Work& work, CaptureRoom room) {
+  absl::StatusOr<std::unique_ptr<StepGraph>> graph = StepGraph::Capture([&] { work(Batches()); }, room);
   if (!graph.ok()) {
     // Before the first step it may only be that a library was not ready: the next step tries once more.
     if (ran_) graph_refusal_ = ToString(graph.status().message());

@@ -29,7 +29,7 @@ class StaticStep {
   void Load(const StaticSteps& steps, int64_t index, const TrainData& data);
 
   void Run(const Work& work);
-  absl::Status Capture(const Work& work, const at::Generator& generator, CaptureRoom room);
+  absl::Status Capture(const Work& work, CaptureRoom room);
 
   const StepLayout& layout() const { return layout_; }
   bool has_graph() const { return graph_ != nullptr; }

@@ -116,14 +116,13 @@ class CudaStepGraph final : public StepGraph {
     if (pool_ != nullptr) CapturePools::Get().Return(stream_, std::move(pool_));
   }
 
-  absl::Status Record(const std::function<void()>& step, const at::Generator& generator, CaptureRoom room) {
+  absl::Status Record(const std::function<void()>& step, CaptureRoom room) {
     // The device's default generator takes part in every capture, so captures of several trainers follow one another.
     static std::mutex one_capture;
     const std::lock_guard lock(one_capture);
     bool capturing = false;
     try {
       MakeRoomForCapture(room);
-      if (generator.defined()) graph_.register_generator_state(generator);
       // Thread-local: what other threads allocate meanwhile for their own candidates does not break this capture.
       graph_.capture_begin(pool_->id(), cudaStreamCaptureModeThreadLocal);
       capturing = true;
@@ -163,10 +162,9 @@ class CudaStepGraph final : public StepGraph {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<StepGraph>> StepGraph::Capture(const std::function<void()>& step,
-                                                              const at::Generator& generator, CaptureRoom room) {
+absl::StatusOr<std::unique_ptr<StepGraph>> StepGraph::Capture(const std::function<void()>& step, CaptureRoom room) {
   auto graph = std::make_unique<CudaStepGraph>();
-  if (absl::Status status = graph->Record(step, generator, room); !status.ok()) {
+  if (absl::Status status = graph->Record(step, room); !status.ok()) {
     ++num_refused;
     return status;
   }
@@ -179,8 +177,7 @@ void StepGraph::FreeIdleMemory() { CapturePools::Get().Clear(); }
 
 void StepGraph::FreeIdleMemory() {}
 
-absl::StatusOr<std::unique_ptr<StepGraph>> StepGraph::Capture(const std::function<void()>&, const at::Generator&,
-                                                              CaptureRoom) {
+absl::StatusOr<std::unique_ptr<StepGraph>> StepGraph::Capture(const std::function<void()>&, CaptureRoom) {
   return absl::FailedPreconditionError("this LibTorch was built without CUDA, so there are no CUDA graphs");
 }
 

@@ -1,8 +1,6 @@
 // A step as a CUDA graph: captured once, replayed with whatever its static tensors then hold.
 #pragma once
 
-#include <ATen/core/Generator.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -21,12 +19,11 @@ enum class CaptureRoom {
 class StepGraph {
  public:
   // Records what `step` queues on the current stream (not the default one) without running it. A step like it must have run
-  // on this thread before, so that libraries have what they make for a thread. `generator` is what the step
-  // draws random numbers from, undefined for none. The graph keeps the memory of its temporaries in a pool of its own
-  // until it is destroyed. Not an OK status when the step cannot be captured; nothing has run then, and the step can
-  // still be run as it is. One capture at a time in a process; replays do not wait for each other.
-  static absl::StatusOr<std::unique_ptr<StepGraph>> Capture(const std::function<void()>& step,
-                                                            const at::Generator& generator, CaptureRoom room);
+  // on this thread before, so that libraries have what they make for a thread; it draws from no generator. The graph keeps the
+  // memory of its temporaries in a pool of its own until it is destroyed. Not an OK status when the step cannot be captured;
+  // nothing has run then, and the step can still be run as it is. One capture at a time in a process; replays do not wait for
+  // each other.
+  static absl::StatusOr<std::unique_ptr<StepGraph>> Capture(const std::function<void()>& step, CaptureRoom room);
   virtual ~StepGraph() = default;
 
   // Whether this thread has captured a step: then the next one, of another shape, need not run first.

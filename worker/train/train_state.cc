@@ -1,6 +1,7 @@
 #include "worker/train/train_state.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <charconv>
 #include <cstring>
@@ -72,6 +73,14 @@ int64_t TrainState::bytes() const {
     if (tensor.defined()) sum += static_cast<int64_t>(tensor.nbytes());
   }
   return sum;
+}
+
+void ForgetTraining(TrainState& state) {
+  state.steps_taken = state.moment_steps = 0;
+  // With scales of zero every byte stands for zero.
+  for (torch::Tensor* tensor : {&state.first_moments, &state.second_moments, &state.first_scales, &state.second_scales}) {
+    if (tensor->defined()) *tensor = torch::zeros_like(*tensor);  // others may hold the same tensors
+  }
 }
 
 void BringToHost(TrainState& state) {

@@ -19,15 +19,18 @@ struct TrainState {
   std::string mask_digest;
   std::string stream;      // ToText(WindowKey)
   int64_t position = 0;    // tokens of the stream that are behind this state
-  int64_t steps_taken = 0;  // for the learning-rate schedule
+  int64_t steps_taken = 0;  // for the learning-rate schedule and stochastic rounding
   int64_t moment_steps = 0;  // Adam's step count; 0 with kWeightsBFloat16, whose moments start anew
 
-  torch::Tensor weights;  // fp32 masters with kFull, bf16 with kWeightsBFloat16
+  torch::Tensor weights;  // the masters with kFull, in their format; bf16 with kWeightsBFloat16
   torch::Tensor first_moments, second_moments;  // undefined with kWeightsBFloat16
   torch::Tensor first_scales, second_scales;    // of moments in bytes (worker/train/byte_moments.h), else undefined
 
   int64_t bytes() const;
 };
+
+// The weights stay; the optimiser and the schedule begin anew.
+void ForgetTraining(TrainState& state);
 
 // Copies what lies on a GPU to page-locked host memory.
 void BringToHost(TrainState& state);

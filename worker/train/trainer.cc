@@ -95,7 +95,7 @@ class FlatTrainer final : public Trainer {
         device_(model.device()),
         own_stream_(stream),
         parameters_(FlattenParameters(model)),
-        optimizer_(parameters_, settings, options.moments),
+        optimizer_(parameters_, settings, options.moments, options.masters),
         compute_(model, parameters_, {settings.loss, options.recompute_activations}) {
     learning_rate_ = torch::zeros({}, parameters_.flat.options().dtype(optimizer_.LearningRateDtype()));
     loss_ = torch::zeros({}, parameters_.flat.options().dtype(torch::kFloat32));
@@ -119,7 +119,7 @@ class FlatTrainer final : public Trainer {
 
   absl::Status BeginAgain(const LanguageModel& fresh) override {
     const auto mine = NamedTensors(model_), theirs = NamedTensors(fresh);
-    bool fits = options_.moments == MomentsFormat::kFloat32 && mine.size() == theirs.size();
+    bool fits = mine.size() == theirs.size();
     for (size_t i = 0; fits && i < mine.size(); ++i) fits = mine[i].second.sizes() == theirs[i].second.sizes();
     if (!fits) return absl::InvalidArgumentError("the trainer cannot begin again with a candidate of another shape");
     return WithTorchStatus("preparing a candidate for training", device_, [&] {
@@ -158,15 +158,14 @@ class FlatTrainer final : public Trainer {
       const TrainStream::Scope scope = stream.Enter();
       const SynchronizeAtEnd synchronize(stream);
       optimizer_.ClearMoments();
-      if (state.format == ContinueState::kFull) {
-        if (!optimizer_.SetMoments(state.first_moments, state.first_scales, state.second_moments, state.second_scales))
-          return of_another_shape;
-        optimizer_.step_count().fill_(static_cast<double>(state.moment_steps));
-      }
+      if (state.format == ContinueState::kFull &&
+          !optimizer_.SetMoments(state.first_moments, state.first_scales, state.second_moments, state.second_scales))
+        return of_another_shape;
       optimizer_.master().copy_(state.weights, true);
       optimizer_.PublishMaster();
       steps_taken_ = state.steps_taken;
       moment_steps_ = state.format == ContinueState::kFull ? state.moment_steps : 0;
+      optimizer_.SetSteps(moment_steps_, steps_taken_);
       return absl::OkStatus();
     });
   }
@@ -191,7 +190,8 @@ class FlatTrainer final : public Trainer {
   int64_t state_bytes(ContinueState format) const override {
     if (format != ContinueState::kFull) return parameters_.size() * 2;
     const torch::Tensor& scales = optimizer_.first_scales();
-    return parameters_.size() * (4 + 2 * static_cast<int64_t>(optimizer_.first_moments().element_size())) +
+    const auto of_one = [](const torch::Tensor& tensor) { return static_cast<int64_t>(tensor.element_size()); };
+    return parameters_.size() * (of_one(optimizer_.master()) + 2 * of_one(optimizer_.first_moments())) +
            (scales.defined() ? 2 * static_cast<int64_t>(scales.nbytes()) : 0);
   }
 
@@ -332,8 +332,7 @@ class FlatTrainer final : public Trainer {
       const SteadyTime start = Now();
       const bool large = parameters_.num_parameters >= kLargeModelParameters;
       // A refusal is kept in the step; the run goes on without a graph.
-      const absl::Status captured = static_step_->Capture(work, optimizer_.generator(),
-                                                          large ? CaptureRoom::kEverything : CaptureRoom::kWhenShort);
+      const absl::Status captured = static_step_->Capture(work, large ? CaptureRoom::kEverything : CaptureRoom::kWhenShort);
       if (!captured.ok()) SayOnce(captured);
       run.result.capture_seconds += SecondsSince(start);
     }
@@ -407,6 +406,10 @@ class FlatTrainer final : public Trainer {
 
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(LanguageModel* candidate, const TrainSettings& settings,
                                                          const TrainerOptions& options) {
+  if (options.masters == MastersFormat::kBFloat16 && candidate->embedding_VD.scalar_type() != torch::kBFloat16) {
+    return absl::InvalidArgumentError(absl::StrCat("masters in bf16 need a candidate in bf16, this one is in ",
+                                                   c10::toString(candidate->embedding_VD.scalar_type())));
+  }
   return WithTorchStatus("preparing a candidate for training", candidate->device(),
                          [&]() -> absl::StatusOr<std::unique_ptr<Trainer>> {
                            const c10::InferenceMode normal_mode(false);

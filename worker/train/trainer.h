@@ -1,5 +1,5 @@
-// Trains one assembled candidate: flat fp32 masters and moments, bf16 compute weights on a GPU, AdamW as a few kernels over
-// flat tensors, and on a GPU the whole step as one replayed CUDA graph on a stream of the trainer's own. No host
+// Trains one assembled candidate: flat fp32 masters (or none) and moments, bf16 compute weights on a GPU, AdamW as a few kernels
+// over flat tensors, and on a GPU the whole step as one replayed CUDA graph on a stream of the trainer's own. No host
 // synchronisation inside a step; the host runs a few steps ahead of the device and reads losses when they have arrived.
 //
 // A trainer lives as long as its candidate is of interest: its graph serves all stages. Trainers share nothing, so several
@@ -24,12 +24,17 @@
 
 namespace espalier {
 
-// How the optimiser's moments are stored. Masters are always fp32. kBFloat16 rounds stochastically (a nearest-rounded
+// How the optimiser's moments are stored. kBFloat16 rounds stochastically (a nearest-rounded
 // second moment would never fall: at beta2 0.999 its change is below half a bf16 unit). A parameter costs 4 + 2 + 2 + 2 + 2 bytes
 // (master, moments, compute weight, gradient) instead of 4 + 4 + 4 + 2 + 2, and of 4 more where there is no kernel
 // (worker/train/adamw_kernel.h) and gradients are first made fp32. kByte (worker/train/byte_moments.h) costs 4 + 1 + 1 + 2 + 2
 // and a thirtieth for the blocks' scales.
 enum class MomentsFormat { kFloat32, kBFloat16, kByte };
+
+// The weights that the optimiser works on. With kBFloat16 there is no fp32 copy at all: the bf16 compute weights are the masters,
+// and each step rounds them stochastically, since most steps are below half of their unit. It wants a candidate in bf16, and saves the
+// master's 4 bytes a parameter: 2 + 2 + 2 + 2 with moments in bf16, 1 + 1 + 2 + 2 with those of one byte.
+enum class MastersFormat { kFloat32, kBFloat16 };
 
 // kExact runs every piece at its own length (default on CPU); kStatic pads and masks all steps to one shape, which a graph
 // needs (default on a GPU). Losses and gradients are the same up to rounding.
@@ -37,6 +42,7 @@ enum class BatchLayout { kByDevice, kExact, kStatic };
 
 struct TrainerOptions {
   MomentsFormat moments = MomentsFormat::kFloat32;
+  MastersFormat masters = MastersFormat::kFloat32;
   BatchLayout layout = BatchLayout::kByDevice;
   bool use_graph = true;              // on a GPU with static batches
   int64_t graph_from_steps = 8;       // a run of fewer steps than this does not pay for a capture
@@ -71,7 +77,8 @@ class Trainer {
  public:
   // Takes over the candidate's weights: its tensors become views of one flat buffer, in the compute format, and hold the
   // trained weights after every Run. The candidate must outlive the trainer; nobody else may use it during Run.
-  // kResourceExhausted when memory ends (the candidate is then unusable).
+  // kInvalidArgument for masters in bf16 of a candidate that is not, kResourceExhausted when memory ends (the candidate is then
+  // unusable).
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(LanguageModel* candidate, const TrainSettings& settings,
                                                          const TrainerOptions& options);
   virtual ~Trainer() = default;
@@ -83,7 +90,7 @@ class Trainer {
                                           const TrainProgressFunction& progress, std::stop_token stop) = 0;
 
   // As if made anew for a candidate with these weights: its buffers and its graph serve again. kInvalidArgument, with nothing
-  // changed, when `fresh` is of another shape, or with moments whose rounding draws on from where it was.
+  // changed, when `fresh` is of another shape.
   virtual absl::Status BeginAgain(const LanguageModel& fresh) = 0;
 
   // Copies the state to the host. The caller fills in mask_digest, stream and position.
@@ -91,8 +98,8 @@ class Trainer {
   // The same with tensors that stay on the candidate's device.
   virtual absl::StatusOr<TrainState> SaveOnDevice(ContinueState format) const = 0;
 
-  // kInvalidArgument when the state is of another shape. On CPU a run continued from a kFull state gives bitwise the
-  // weights of one that went straight through.
+  // kInvalidArgument when the state is of another shape; one of other formats is converted. On CPU a run continued from a kFull
+  // state of the same formats gives bitwise the weights of one that went straight through.
   virtual absl::Status Restore(const TrainState& state) = 0;
 
   // Rounds this state as Save(format) followed by Restore would, so that a replay through a stage's end takes the same way

@@ -77,10 +77,10 @@ struct Job {
   }
 };
 
-// "float32 kept whole device": moments, activations, tokens of a pass, the bank's place.
+// "float32 kept whole device": moments (and "bf16 weights" without masters), activations, tokens of a pass, the bank's place.
 std::string Way(const TrainingPlan& plan) {
   static constexpr const char* kNames[] = {"float32", "bfloat16", "byte"};
-  return absl::StrCat(kNames[static_cast<int>(plan.moments)], plan.recompute_activations ? " again " : " kept ",
+  return absl::StrCat(plan.masters == MastersFormat::kBFloat16 ? "bf16 weights " : "", kNames[static_cast<int>(plan.moments)], plan.recompute_activations ? " again " : " kept ",
                       plan.micro_batch_tokens == 0 ? "whole" : absl::StrCat(plan.micro_batch_tokens), " ",
                       plan.bank_on_host ? "host" : "device");
 }
@@ -119,7 +119,7 @@ TEST_CASE("PlanTraining: hidden states that the job keeps for its loss count, up
 TEST_CASE("PlanTraining: what does not fit in any way comes out in the leanest", "[engine]") {
   const Job eight(EightB(), 5);
   const TrainingPlan plan = eight.Plan(eight.Half(15), 24, 8192);
-  CHECK(Way(plan) == "byte again 1024 device");
+  CHECK(Way(plan) == "bf16 weights byte again 1024 device");
   CHECK(plan.state_bytes > plan.available);
 }
 
@@ -132,7 +132,7 @@ TEST_CASE("PlanTraining: what fits stays within the device without the reserve, 
         job.slots = slots;
         job.stream_tokens = 200'000;
         const ModelConfig candidate = job.Half(1);
-        int widest = 2;
+        int widest = 6;
         for (double gib = 16; gib < 200; gib += 2) {
           const TrainingPlan plan = job.Plan(candidate, gib, tokens_per_step);
           if (plan.state_bytes + plan.pass_bytes > plan.available) continue;
@@ -141,9 +141,10 @@ TEST_CASE("PlanTraining: what fits stays within the device without the reserve, 
           const int64_t bank = plan.bank_on_host ? 0 : resident.bank;
           CHECK(slots * plan.bytes() + resident.dense + resident.streams + resident.teachers + bank <=
                 WithoutReserve(static_cast<int64_t>(gib * kGiB)));
-          // A larger device never has narrower moments.
-          CHECK(static_cast<int>(plan.moments) <= widest);
-          widest = static_cast<int>(plan.moments);
+          // A larger device never has narrower formats.
+          const int width = (plan.masters == MastersFormat::kBFloat16 ? 3 : 0) + static_cast<int>(plan.moments);
+          CHECK(width <= widest);
+          widest = width;
         }
       }
     }

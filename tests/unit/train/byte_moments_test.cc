@@ -10,6 +10,7 @@
 #include "tests/support/catch.h"
 #include "tests/unit/train/train_fixtures.h"
 #include "worker/train/adamw.h"
+#include "worker/train/stochastic_rounding.h"
 
 namespace espalier::testing {
 namespace {
@@ -82,7 +83,7 @@ TEST_CASE("QuantizeMoments: random bits keep the mean, and zeros are zeros") {
       torch::Tensor values = torch::full({count}, value, torch::kFloat32);
       values.view({-1, kMomentBlock}).select(1, 0).fill_(1);
       values.view({-1, kMomentBlock}).select(1, 1).fill_(0);
-      const torch::Tensor bits = MomentRoundingBits(0, count, torch::full({}, 7.0f)).bitwise_and(0xffff);
+      const torch::Tensor bits = BitsFor(Rounded::kFirstMoment, RoundingBits(0, count, torch::full({}, 7.0f)));
       const Quantized found = Quantize(kind, values, bits);
       const torch::Tensor expanded = ExpandMoments(kind, found.codes, found.scales).view({-1, kMomentBlock});
       CHECK(expanded.select(1, 0).eq(1).all().item<bool>());
@@ -102,16 +103,6 @@ TEST_CASE("QuantizeMoments: a second moment above zero never becomes zero, a blo
   CHECK(expanded.narrow(0, 0, kMomentBlock).min().item<float>() > 0);
   CHECK(expanded.narrow(0, kMomentBlock, kMomentBlock).abs().max().item<float>() == 0);
   CHECK(found.scales[1].item<float>() == 0);
-}
-
-TEST_CASE("MomentRoundingBits: splitmix64 of element and step") {
-  const torch::Tensor bits = MomentRoundingBits(1000, 50, torch::full({}, 12.0f));
-  for (int64_t i = 0; i < 50; ++i) {
-    uint64_t z = static_cast<uint64_t>(1000 + i) * 0x9e3779b97f4a7c15ull + (uint64_t{12} << 40) + 12;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    CHECK(bits[i].item<int64_t>() == static_cast<int64_t>(((z ^ (z >> 31)) >> 16) & 0xffffffff));
-  }
 }
 
 TEST_CASE("FlatAdamW: a training state moves between formats of moments, bytes to bytes exactly") {
@@ -134,6 +125,27 @@ TEST_CASE("FlatAdamW: a training state moves between formats of moments, bytes t
   CHECK(torch::equal(again.first_scales(), bytes.first_scales()));
   CHECK_FALSE(bytes.SetMoments(first.narrow(0, 1, 64), {}, second, {}));
   CHECK_FALSE(wide.SetMoments(bytes.first_moments(), {}, bytes.second_moments(), {}));
+}
+
+TEST_CASE("ForgetTraining: moments of one byte become zeros, not what their lowest byte stands for") {
+  LanguageModel model = Candidate(3);
+  const FlatParameters parameters = FlattenParameters(model);
+  FlatAdamW bytes(parameters, CrossEntropySettings(1e-3), MomentsFormat::kByte);
+  FlatAdamW wide(parameters, CrossEntropySettings(1e-3), MomentsFormat::kFloat32);
+  REQUIRE(bytes.SetMoments(Spread(MomentKind::kFirst, parameters.size()), {}, Spread(MomentKind::kSecond, parameters.size()), {}));
+  TrainState state;
+  state.weights = bytes.master();
+  state.steps_taken = state.moment_steps = 9;
+  state.first_moments = bytes.first_moments();
+  state.first_scales = bytes.first_scales();
+  state.second_moments = bytes.second_moments();
+  state.second_scales = bytes.second_scales();
+  ForgetTraining(state);
+  CHECK(state.steps_taken + state.moment_steps == 0);
+  REQUIRE(wide.SetMoments(state.first_moments, state.first_scales, state.second_moments, state.second_scales));
+  CHECK(wide.first_moments().abs().max().item<float>() == 0);
+  CHECK(wide.second_moments().abs().max().item<float>() == 0);
+  CHECK(bytes.first_scales().max().item<float>() > 0);  // whose tensors they were keeps them
 }
 
 TEST_CASE("Trainer: with moments of one byte the loss falls as with moments in fp32") {

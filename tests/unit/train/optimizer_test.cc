@@ -1,5 +1,4 @@
 // The optimiser, its schedule and the flat layout of the weights.
-#include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 
 #include <cmath>
@@ -63,8 +62,7 @@ std::vector<torch::Tensor> RandomGradients(const FlatParameters& parameters, int
 }
 
 double DistanceToPlainLoop(torch::ScalarType compute, MomentsFormat format, double clip_norm) {
-  LanguageModel model = Candidate(3);
-  if (compute != torch::kFloat32) model = RandomLanguageModel(PrunedConfig(), 3, torch::kCPU, compute);
+  LanguageModel model = Candidate(3, compute);
   const FlatParameters parameters = FlattenParameters(model);
   TrainSettings settings = CrossEntropySettings(1e-3);
   settings.clip_norm = clip_norm;
@@ -95,23 +93,6 @@ TEST_CASE("FlatAdamW: takes the steps of a plain double-precision loop") {
   // And of one byte, whose neighbours are up to a seventh apart.
   CHECK(DistanceToPlainLoop(torch::kBFloat16, MomentsFormat::kByte, 0.7) < 8e-3);
   CHECK(DistanceToPlainLoop(torch::kFloat32, MomentsFormat::kByte, 0) < 8e-3);
-}
-
-TEST_CASE("RoundStochastically: keeps the mean and leaves exact values alone") {
-  LanguageModel model = Candidate(3);
-  const FlatParameters parameters = FlattenParameters(model);
-  const FlatAdamW optimizer(parameters, CrossEntropySettings(1), MomentsFormat::kBFloat16);
-  for (double value : {1.001, -3.0003, 2.5e-9}) {
-    const torch::Tensor from = torch::full({100000}, value, torch::kFloat32);
-    torch::Tensor to = torch::empty({100000}, torch::kBFloat16);
-    RoundStochastically(from, to, optimizer.generator());
-    CHECK(to.to(torch::kFloat64).mean().item<double>() == Approx(value).epsilon(1e-4));
-    CHECK(LargestDifference(to, from) < std::abs(value) / 128);
-  }
-  const torch::Tensor exact = torch::ones({1000}, torch::kFloat32) * 1.5;
-  torch::Tensor to = torch::empty({1000}, torch::kBFloat16);
-  RoundStochastically(exact, to, optimizer.generator());
-  CHECK(LargestDifference(to, exact) == 0);
 }
 
 TEST_CASE("FlattenParameters: holds the pruned shape and nothing else, and the model computes as before") {

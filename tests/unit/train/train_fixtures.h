@@ -30,9 +30,9 @@ inline ModelConfig PrunedConfig() {
   return config;
 }
 
-inline LanguageModel Candidate(uint64_t seed) {
+inline LanguageModel Candidate(uint64_t seed, torch::ScalarType dtype = torch::kFloat32) {
   at::set_num_threads(1);
-  LanguageModel model = RandomLanguageModel(PrunedConfig(), seed, torch::kCPU, torch::kFloat32);
+  LanguageModel model = RandomLanguageModel(PrunedConfig(), seed, torch::kCPU, dtype);
   SetKvIndex(model);
   return model;
 }

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Turns text, JSONL and Parquet into the token file that a search reads, with the model's own tokenizer.
+"""Turns text, JSONL, Parquet and Arrow into the token file that a search reads, with the model's own tokenizer.
 
     espalier tokens INPUT... --model FOLDER --output FILE.npy [--split train=0.98,test=0.02]
 
-Inputs, by their endings, also as .gz: .jsonl and .ndjson (one object a line, its --field), .parquet (a column, --field;
-needs pyarrow), anything else is text. Documents are read one after another, never a whole corpus at once; each gets the
-end-of-text token behind it and follows the one before (rows of --sequence-length are cut from that stream, the tail is
-dropped). The same inputs give the same bytes.
+Inputs, by their endings: .jsonl and .ndjson (one object a line, its --field), .parquet and .arrow (a column, --field),
+anything else is text; text and JSONL also as .gz. A folder is one that `datasets` wrote with save_to_disk. Documents are
+read one after another, never a whole corpus at once; each gets the end-of-text token behind it and follows the one before
+(rows of --sequence-length are cut from that stream, the tail is dropped). The same inputs give the same bytes.
 
 --split gives every document to one part by a digest of its text, so that no text stands in two parts; the parts are
 FILE.train.npy and so on. Beside each file lies FILE.npy.json, which carries the tokenizer's digest: a search on another
@@ -40,7 +40,7 @@ def parse_arguments(arguments):
     parser.add_argument("inputs", nargs="+", type=pathlib.Path, metavar="INPUT")
     parser.add_argument("--model", required=True, type=pathlib.Path, help="folder with tokenizer.json and config.json")
     parser.add_argument("--output", required=True, type=pathlib.Path, metavar="FILE.npy")
-    parser.add_argument("--field", default="text", help="of a JSONL object, column of a Parquet file (text)")
+    parser.add_argument("--field", default="text", help="of a JSONL object, column of a Parquet or Arrow file (text)")
     parser.add_argument("--text-documents", choices=["file", "line"], default="file", help="what one text document is")
     parser.add_argument("--sequence-length", type=int, default=0, help="rows of so many tokens; 0: one long row")
     parser.add_argument("--split", default="", help="parts and their shares, such as train=0.98,test=0.02")
@@ -129,7 +129,23 @@ def open_text(path, progress):
 
 def kind_of(path):
     suffix = pathlib.Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    return {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}.get(suffix, "text")
+    kinds = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".arrow": "arrow"}
+    return kinds.get(suffix, "text")
+
+
+def files_of(path):
+    """The files of one INPUT: itself, or those of a folder that datasets' save_to_disk wrote, in its order."""
+    if path.is_file():
+        return [path]
+    if (path / "dataset_dict.json").is_file():
+        splits = json.loads((path / "dataset_dict.json").read_text()).get("splits", [])
+        raise UsageError(f"'{path}': holds the splits {', '.join(splits)}; name the folder of one of them")
+    if not (path / "state.json").is_file():
+        raise UsageError(f"'{path}' is no file, and no folder that datasets wrote with save_to_disk")
+    state = json.loads((path / "state.json").read_text())
+    if state.get("_indices_data_files") or state.get("_indices_files"):
+        raise UsageError(f"'{path}': its rows are chosen by an index; write it with flatten_indices().save_to_disk()")
+    return [path / file["filename"] for file in state["_data_files"]]
 
 
 def chunks_of_text(path, progress):
@@ -167,26 +183,54 @@ def json_documents(path, field, progress):
             yield value[field]
 
 
-def parquet_documents(path, field, progress):
+def parquet_batches(path, field):
+    """The names of its columns; then its batches, each with its share of the file."""
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        yield file.schema_arrow.names
+        for batch in file.iter_batches(batch_size=1024, columns=[field]):
+            yield batch, batch.num_rows / file.metadata.num_rows
+
+
+def arrow_batches(path, field):
+    """The same of an Arrow stream, which is what datasets writes."""
+    import pyarrow.ipc
+
+    with pyarrow.memory_map(str(path)) as file, pyarrow.ipc.open_stream(file) as reader:
+        yield reader.schema.names
+        before = file.tell()
+        for batch in reader:
+            yield batch, (file.tell() - before) / file.size()
+            before = file.tell()
+
+
+def column_documents(path, kind, field, progress):
     try:
-        import pyarrow.parquet
+        import pyarrow
     except ImportError:
-        raise UsageError(f"'{path}': Parquet needs pyarrow, which this Python lacks (pip install pyarrow)") from None
-    file = pyarrow.parquet.ParquetFile(path)
-    if field not in file.schema_arrow.names:
-        raise UsageError(f"'{path}': has no column '{field}' (--field); it has {', '.join(file.schema_arrow.names)}")
-    rows, size = max(file.metadata.num_rows, 1), path.stat().st_size
-    for batch in file.iter_batches(batch_size=1024, columns=[field]):
-        for value in batch.column(0).to_pylist():
-            if not isinstance(value, str):
-                raise UsageError(f"'{path}': column '{field}' holds {value!r}, which is no text")
-            yield value
-        progress.done += size * batch.num_rows // rows
+        raise UsageError(f"'{path}': {sys.executable} has no package pyarrow (pip install pyarrow)") from None
+    try:
+        batches = (parquet_batches if kind == "parquet" else arrow_batches)(path, field)
+        names = next(batches)
+        if field not in names:
+            raise UsageError(f"'{path}': has no column '{field}' (--field); it has {', '.join(names)}")
+        for batch, share in batches:
+            for value in batch.column(field).to_pylist():
+                if not isinstance(value, str):
+                    raise UsageError(f"'{path}': column '{field}' holds {value!r:.60}, which is no text")
+                yield value
+            progress.done += int(path.stat().st_size * share)
+    except (pyarrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # the file system's; Arrow's own have none
+            raise
+        name = "Parquet file" if kind == "parquet" else "Arrow stream"
+        raise UsageError(f"'{path}': is no whole {name}: {str(error).splitlines()[0]}") from None
 
 
-def pieces(arguments, parts, progress):
+def pieces(arguments, files, parts, progress):
     """(text, part, whether the document ends here)."""
-    for path in arguments.inputs:
+    for path in files:
         kind = kind_of(path)
         if kind == "text" and arguments.text_documents == "file":
             part = part_of(digest_of_text_file(path), parts) if len(parts) > 1 else 0
@@ -200,8 +244,8 @@ def pieces(arguments, parts, progress):
             continue
         if kind == "jsonl":
             documents = json_documents(path, arguments.field, progress)
-        elif kind == "parquet":
-            documents = parquet_documents(path, arguments.field, progress)
+        elif kind in ("parquet", "arrow"):
+            documents = column_documents(path, kind, arguments.field, progress)
         else:
             chunks = chunks_of_text(path, progress)
             documents = (line for chunk in chunks for line in chunk.splitlines() if line.strip())
@@ -313,16 +357,17 @@ def convert(arguments):
     if arguments.output.suffix != ".npy":
         raise UsageError(f"--output: '{arguments.output}' must end with .npy")
     for path in arguments.inputs:
-        if not path.is_file():
+        if not path.exists():
             raise UsageError(f"'{path}' is no file")
+    files = [file for path in arguments.inputs for file in files_of(path)]
     tokenizer, digest = load_tokenizer(arguments.model)
     size = tokenizer.get_vocab_size(with_added_tokens=True)
     end = None if arguments.no_end_token else end_token(arguments.model, size)
     width = 2 if size <= 1 << 16 else 4
-    progress = Progress(sum(path.stat().st_size for path in arguments.inputs), arguments.quiet)
+    progress = Progress(sum(file.stat().st_size for file in files), arguments.quiet)
     writers = [TokenWriter(part_path(arguments.output, name), width, arguments.sequence_length) for name, _ in parts]
     try:
-        for batch in batches(pieces(arguments, parts, progress)):
+        for batch in batches(pieces(arguments, files, parts, progress)):
             encodings = tokenizer.encode_batch([text for text, _, _ in batch], add_special_tokens=False)
             for (_, part, ends), encoding in zip(batch, encodings):
                 ids = encoding.ids + ([end] if ends and end is not None else [])

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need and is not there yet: Debian packages (tools/packages.txt) and a Python
-# environment in .deps/python with LibTorch (tools/requirements.lock, pinned with hashes). Needs the network only when
+# environment in .deps/python with LibTorch (tools/requirements.lock, made of requirements.in by `uv pip compile
+# --generate-hashes --no-header --python-version 3.11`). Needs the network only when
 # something is missing. --full: also what only `make test-full` needs (tools/packages-full.txt, requirements.txt of
 # tests/deploy, tests/contract and tests/e2e).
 # ESPALIER_PYTHON=/path/to/python3 uses that interpreter's torch 2.11 instead of installing one.

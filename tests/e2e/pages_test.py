@@ -74,7 +74,8 @@ def jobs_of(site):
     check("basis of the times" in preview and "rate of" in preview, f"the preview speaks of the fleet's rate: {preview}")
     site.submit("second-search", 4, 8, "--name", ODD_NAME)
     wait_until(lambda: "succeeded" in site.get("/jobs/second-search"), 400, "the second job")
-    worker.kill()
+    worker.terminate()
+    worker.wait()  # it says that it leaves: the job that runs is not bound to its numerics class by a lease that it never saw
     for _ in range(12):
         site.work("espalier-fake-worker")
     site.submit("waits-for-a-gpu", 2, 1, "--device", "cuda")

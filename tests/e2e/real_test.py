@@ -34,6 +34,7 @@ def test_a_run_from_end_to_end_is_what_it_says():
             for key in ("parameters", "one_shot_fitness", "one_shot_perplexity"):
                 check(result[name][key] > 0, f"{name}.{key}")
             check(result[name]["parameters"] <= 2362560, name)
+            check("recovered_perplexity" not in result[name], f"{name} is trained without --recover-yardsticks")
         check(result["one_shot_fitness"] < result["uniform"]["one_shot_fitness"], "worse than uniform")
         theirs, parameters = transformers_perplexity(folder / "out" / "model", evaluation_windows(SAMPLES, 128, 16))
         check(abs(theirs / result["perplexity"] - 1) < 1e-3, f"transformers: {theirs}, result.json: {result['perplexity']}")

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """`espalier tokens`, as a user runs it: tokens_test.py ESPALIER MODEL_FOLDER"""
 
+import contextlib
 import gzip
 import hashlib
 import json
+import os
 import pathlib
+import pty
 import subprocess
 import sys
 import tempfile
@@ -12,6 +15,9 @@ import time
 import unittest
 
 import numpy as np
+import pyarrow
+import pyarrow.ipc
+import pyarrow.parquet
 from tokenizers import Tokenizer
 
 ESPALIER, MODEL = "", pathlib.Path()
@@ -104,18 +110,72 @@ class TokensTest(unittest.TestCase):
                 self.assertEqual(len(done.stderr.splitlines()), 1)
                 self.assertFalse([file for file in self.root.iterdir() if file.name.startswith("out")])
 
-    def test_parquet_is_read_or_said_to_need_pyarrow(self):
-        path = self.root / "a.parquet"
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError:
-            path.write_bytes(b"PAR1")
-            self.assertIn("pip install pyarrow", self.tokens(path, code=2).stderr)
-            return
-        pyarrow.parquet.write_table(pyarrow.table({"text": TEXTS}), path)
-        self.tokens(path)
+    def test_parquet_gives_the_tokens_of_its_column(self):
+        table = pyarrow.table({"number": list(range(300)), "words": TEXTS})
+        pyarrow.parquet.write_table(table, self.root / "a.parquet", row_group_size=70)
+        self.tokens(self.root / "a.parquet", "--field", "words")
         self.assertEqual(np.load(self.root / "out.npy").tolist(), self.ids(TEXTS))
+
+    def saved_to_disk(self, folder, table, rows_of_a_file):
+        """What datasets.Dataset.save_to_disk leaves."""
+        folder.mkdir()
+        names = []
+        for at in range(0, table.num_rows, rows_of_a_file):
+            names.append({"filename": f"data-{len(names):05d}-of-00002.arrow"})
+            with pyarrow.ipc.new_stream(folder / names[-1]["filename"], table.schema) as stream:
+                stream.write_table(table.slice(at, rows_of_a_file), max_chunksize=64)
+        (folder / "state.json").write_text(json.dumps({"_data_files": names, "_split": None, "_format_type": None}))
+        (folder / "dataset_info.json").write_text("{}")
+        return folder
+
+    def test_a_folder_of_datasets_gives_the_tokens_of_its_files_in_their_order(self):
+        folder = self.saved_to_disk(self.root / "saved", pyarrow.table({"text": TEXTS}), 200)
+        self.tokens(folder)
+        self.assertEqual(np.load(self.root / "out.npy").tolist(), self.ids(TEXTS))
+        self.assertEqual(json.loads((self.root / "out.npy.json").read_text())["inputs"], ["saved"])
+
+    def test_columns_that_cannot_be_read_are_named_and_leave_nothing(self):
+        pyarrow.parquet.write_table(pyarrow.table({"words": TEXTS}), self.root / "words.parquet")
+        pyarrow.parquet.write_table(pyarrow.table({"text": ["good", None]}), self.root / "null.parquet")
+        whole = (self.root / "words.parquet").read_bytes()
+        (self.root / "torn.parquet").write_bytes(whole[: len(whole) // 2])
+        saved = self.saved_to_disk(self.root / "saved", pyarrow.table({"text": TEXTS}), 300)
+        (self.root / "torn.arrow").write_bytes((saved / "data-00000-of-00002.arrow").read_bytes()[:-3000])
+        (self.root / "several").mkdir()
+        (self.root / "several/dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+        for name, part in (
+            ("words.parquet", "has no column 'text' (--field); it has words"),
+            ("null.parquet", "column 'text' holds None, which is no text"),
+            ("torn.parquet", "is no whole Parquet file"),
+            ("torn.arrow", "is no whole Arrow stream"),
+            ("several", "holds the splits train, test; name the folder of one of them"),
+            (".", "no folder that datasets wrote"),
+        ):
+            with self.subTest(name=name):
+                done = self.tokens(self.root / name, code=2)
+                self.assertIn(part, done.stderr)
+                self.assertEqual(len(done.stderr.splitlines()), 1)
+                self.assertFalse([file for file in self.root.iterdir() if file.name.startswith("out")])
+
+    def test_on_a_terminal_one_line_rewrites_itself_until_everything_is_read(self):
+        (self.root / "many.jsonl").write_text("".join(json.dumps({"text": text * 20}) + "\n" for text in TEXTS * 4))
+        leader, follower = pty.openpty()
+        command = [ESPALIER, "tokens", self.root / "many.jsonl", "--model", MODEL, "--output", self.root / "out.npy"]
+        running = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=follower)
+        os.close(follower)
+        shown = b""
+        with contextlib.suppress(OSError):  # what a terminal says when its last program has gone
+            while piece := os.read(leader, 4096):
+                shown += piece
+        os.close(leader)
+        self.assertEqual(running.wait(), 0, shown)
+        steps = shown.decode().strip().split("\r")
+        self.assertTrue(all(step.startswith("tokens  [") for step in steps), shown)
+        shares = [float(step.split("]")[1].split("%")[0]) for step in steps]
+        self.assertEqual((shares, shares[-1]), (sorted(shares), 100.0))
+        self.assertGreater(len(steps), 1)
+        self.assertIn("[" + "#" * 30 + "]", steps[-1])
+        self.assertIn(f"{len(np.load(self.root / 'out.npy')):,} tokens", steps[-1])
 
     def model_with_another_tokenizer(self):
         other = self.root / "model"

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """The engine's logits in fp32 equal those of transformers within 1e-4, for every family and feature.
 
-Makes the random models of tools/make_model.py and takes the bundled one; the models beside the checkout
-(../shared/models) join when they are there. For each: reference logits with transformers, then the tool compares.
+Makes the random models of tools/make_model.py and takes the bundled one; ESPALIER_TEST_MODELS names a folder of further
+ones (model folders, or .tar.xz of them). For each: reference logits with transformers, then the tool compares.
 """
 
 import argparse
 import importlib.util
+import os
 import pathlib
 import subprocess
 import sys
@@ -32,17 +33,18 @@ def make_variants(source, folder):
     return [folder / name for name in make_model.VARIANTS]
 
 
-def shared_models(source, folder):
-    shared = source.parent / "shared" / "models"
-    found = []
-    if (shared / "tiny" / "config.json").exists():
-        found.append(shared / "tiny")
-    if (shared / "small.tar.xz").exists():
-        with tarfile.open(shared / "small.tar.xz") as archive:
-            archive.extractall(folder)
-        found += [path.parent for path in folder.glob("**/config.json")]
-    if len(found) < 2:
-        print(f"SKIPPED in part: {shared} does not hold tiny and small.tar.xz; {len(found)} of 2 models compared")
+def further_models(folder):
+    """Those of ESPALIER_TEST_MODELS; archives are unpacked into `folder`."""
+    if not os.environ.get("ESPALIER_TEST_MODELS"):
+        print("ESPALIER_TEST_MODELS is not set: no models but the bundled and the random ones")
+        return []
+    models = pathlib.Path(os.environ["ESPALIER_TEST_MODELS"])
+    for path in sorted(models.glob("*.tar.xz")):
+        with tarfile.open(path) as archive:
+            archive.extractall(folder / path.name)
+    found = [path.parent for root in (models, folder) for path in sorted(root.glob("**/config.json"))]
+    if not found:
+        sys.exit(f"ESPALIER_TEST_MODELS: no model in {models}")
     return found
 
 
@@ -71,7 +73,7 @@ def main():
         folders += [path.parent for path in sorted((arguments.source / "examples").glob("**/config.json"))]
         if len(folders) == len(list((work / "variants").iterdir())):
             sys.exit("no bundled model under examples/")
-        folders += shared_models(arguments.source, work / "small")
+        folders += further_models(work / "further")
         lines = []
         for index, folder in enumerate(folders):
             tokens, reference = work / f"{index}.npy", work / f"{index}.safetensors"

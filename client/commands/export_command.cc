@@ -12,6 +12,7 @@
 #include "client/exit_codes.h"
 #include "client/render/output.h"
 #include "client/suggest/choices.h"
+#include "client/service/model_target.h"
 #include "client/service/results.h"
 #include "common/base/status_macros.h"
 #include "common/checkpoint/gguf_writer.h"
@@ -73,6 +74,7 @@ absl::Status Convert(const std::string& folder, Runtime runtime, const ExportFla
     options.without_tokenizer = flags.without_tokenizer;
     ESPALIER_RETURN_IF_ERROR(checkpoint::WriteGguf(*model, options, flags.output));
   } else {
+    ESPALIER_RETURN_IF_ERROR(CheckApart(flags.output, folder));
     std::error_code error;
     if (fs::exists(flags.output, error) && !fs::is_empty(flags.output, error)) {
       return absl::AlreadyExistsError(
@@ -99,6 +101,9 @@ absl::StatusOr<RunReport> Fetch(const ExportFlags& flags, const std::string& out
     return absl::FailedPreconditionError(absl::StrCat(job.name(), " is ", v1::Job::State_Name(job.state()),
                                                       "; only a job that SUCCEEDED has something to export"));
   }
+  const v1::JobSpec& spec = job.spec();
+  ESPALIER_RETURN_IF_ERROR(CheckModelTarget((fs::path(output) / "model").string(), spec.model_folder(),
+                                            {spec.tokens_path(), spec.evaluation_path()}));
   return WriteResults(*connection, job, output);
 }
 
@@ -137,6 +142,7 @@ absl::Status CheckTarget(Runtime runtime, const std::string& output) {
     return absl::InvalidArgumentError(
         absl::StrCat("--output: '", output, "' is a folder; name a file, such as ", output, "/model.gguf"));
   const fs::path parent = fs::absolute(output, error).parent_path();
+  ESPALIER_RETURN_IF_ERROR(CheckGgufTarget(output));
   ESPALIER_RETURN_IF_ERROR(CheckOutput(parent.string()));
   fs::create_directories(parent, error);
   return absl::OkStatus();

@@ -15,6 +15,7 @@
 #include "client/run/local_service.h"
 #include "client/run/state_folder.h"
 #include "client/service/connection.h"
+#include "client/service/model_target.h"
 #include "client/service/results.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
@@ -89,6 +90,8 @@ absl::Status FailureOf(const v1::Job& job) {
 
 absl::StatusOr<RunReport> RunJob(const RunOptions& options) {
   ESPALIER_RETURN_IF_ERROR(CheckOutput(options.output));
+  ESPALIER_RETURN_IF_ERROR(CheckModelTarget(absl::StrCat(options.output, "/model"), options.spec.model_folder(),
+                                            {options.spec.tokens_path(), options.spec.evaluation_path(), options.state}));
   ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<StateFolder> folder, StateFolder::Open(options.state));
   ESPALIER_ASSIGN_OR_RETURN(const std::string request_id, folder->RequestIdFor(options.spec));
   ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<LocalService> service, LocalService::Start(*folder));

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/service/model_target.h"
 #include "common/base/descriptor.h"
 #include "common/base/files.h"
 #include "common/base/sha256.h"
@@ -69,16 +70,19 @@ absl::Status FetchFile(Connection& connection, const v1::ExportedFile& file, con
   return ::fsync(output.get()) == 0 ? absl::OkStatus() : ErrnoStatus("cannot sync", path);
 }
 
+// What was there goes only once the new one has its name.
 absl::Status MoveIntoPlace(const fs::path& from, const fs::path& to) {
+  ESPALIER_RETURN_IF_ERROR(CheckReplaceable(to.string()));
   std::error_code error;
-  if (fs::exists(to)) {
-    if (!fs::is_empty(to, error) && !fs::exists(to / "config.json")) {
-      return absl::AlreadyExistsError(
-          absl::StrCat("'", to.string(), "' exists and is no model folder; name another --output"));
-    }
-    fs::remove_all(to, error);
+  const fs::path former = to.parent_path() / absl::StrCat(".", to.filename().string(), ".replaced-", ::getpid());
+  const bool was_there = fs::exists(fs::symlink_status(to, error));
+  if (was_there && ::rename(to.c_str(), former.c_str()) != 0) return ErrnoStatus("cannot rename", to.string());
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    const absl::Status status = ErrnoStatus("cannot rename to", to.string());
+    if (was_there) fs::rename(former, to, error);
+    return status;
   }
-  if (::rename(from.c_str(), to.c_str()) != 0) return ErrnoStatus("cannot rename to", to.string());
+  if (was_there) fs::remove_all(former, error);
   return absl::OkStatus();
 }
 

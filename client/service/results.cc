@@ -45,13 +45,14 @@ absl::StatusOr<RunReport> WriteResults(Connection& connection, const v1::Job& jo
   std::error_code error;
   const bool was_there = fs::exists(folder, error);
   const bool had_model = fs::exists(folder / "model", error);
+  const bool had_result = fs::exists(folder / "result.json", error);
   const absl::Status status = WriteAll(connection, job, report, folder);
   if (status.ok()) return report;
   if (!was_there) {
     fs::remove_all(folder, error);
   } else if (!had_model) {
     fs::remove_all(folder / "model", error);
-    fs::remove(folder / "result.json", error);
+    if (!had_result) fs::remove(folder / "result.json", error);
   }
   return status;
 }

@@ -176,6 +176,30 @@ def test_usage_and_absent_coordinator():
         expect(folder, programs, ["inspect", folder / "none"], 3, ["none"])
 
 
+def test_an_output_over_what_is_needed():
+    """Nothing is deleted that is no export of ours, and never what the work reads; refused before anything starts."""
+    with Folder() as folder:
+        model = model_copy(folder)
+        (folder / "foreign" / "model").mkdir(parents=True)
+        shutil.copy(model / "config.json", folder / "foreign" / "model")
+        (folder / "link").symlink_to(folder)
+        before = sorted(path.relative_to(folder) for path in folder.rglob("*"))
+
+        def refused(output, words, *arguments):
+            expect(folder, programs, [*arguments, "--output", output], 3, ["--output", *words])
+            check(sorted(path.relative_to(folder) for path in folder.rglob("*")) == before, f"--output {output} changed the folder")
+
+        run = run_arguments(folder, model)
+        at = run.index("--output")
+        run = run[:at] + run[at + 2:]
+        refused(folder, ["is the model folder", str(model)], *run)
+        refused(folder / "link", ["is the model folder"], *run)
+        refused(model / "new", ["lies inside"], *run)
+        refused(folder / "foreign", [str(folder / "foreign" / "model"), "no export"], *run)
+        refused(model / "sub", ["lies inside"], "export", model, "--runtime", "nemotron-nas")
+        refused(model / "model.safetensors", ["no GGUF"], "export", model, "--runtime", "gguf")
+
+
 def test_a_port_in_use():
     with Folder() as folder, socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -235,5 +259,5 @@ def test_other_model_files_at_the_worker():
 
 
 if __name__ == "__main__":
-    main([test_models, test_tokens, test_targets_and_fields, test_usage_and_absent_coordinator, test_a_port_in_use, test_a_full_disk,
-          test_other_model_files_at_the_worker])
+    main([test_models, test_tokens, test_targets_and_fields, test_usage_and_absent_coordinator, test_an_output_over_what_is_needed,
+          test_a_port_in_use, test_a_full_disk, test_other_model_files_at_the_worker])

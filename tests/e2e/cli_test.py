@@ -263,9 +263,6 @@ def test_completion_in_bash(service):
 
 
 def test_completion_in_zsh(service):
-    if not shutil.which("zsh"):
-        print("      no zsh here: its completion was not tried")
-        return
     script = service.folder / "completion.zsh"
     script.write_text(programs.run("completion", "zsh")[1])
     typed(["zsh", "-f", "-i"], script, service, "espalier watch fi\t", "rst")
@@ -277,25 +274,37 @@ def test_the_manual_page_is_clean(service):
     check(code == 0 and page.startswith(".TH ESPALIER 1"), err)
     for part in (".SS espalier watch [JOB]", ".SS espalier explain JOB", "\\-\\-generations", "ESPALIER_COORDINATOR", ".SH EXIT STATUS"):
         check(part in page, f"no '{part}'")
+
+
+def test_the_manual_page_is_clean_to_man_and_mandoc(service):
+    page = programs.run("man")[1]
     if shutil.which("man") and shutil.which("groff"):
         done = subprocess.run(["man", "--warnings", "-l", "-"], input=page, capture_output=True, text=True,
                               env={**os.environ, "LC_ALL": "C.UTF-8", "MANROFFSEQ": "", "MANWIDTH": "80"}, timeout=60)
         check(done.returncode == 0 and not done.stderr, done.stderr)
         check("COMMON FLAGS" in done.stdout, done.stdout[:300])
-    if shutil.which("mandoc"):
-        done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning"], input=page, capture_output=True, text=True, timeout=60)
-        told = [line for line in done.stdout.splitlines() if "missing date" not in line]  # it has none: the same build, the same page
-        check(not told, "\n".join(told))
+    done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning"], input=page, capture_output=True, text=True, timeout=60)
+    told = [line for line in done.stdout.splitlines() if "missing date" not in line]  # it has none: the same build, the same page
+    check(not told, "\n".join(told))
 
+
+TESTS = [test_a_mistyped_word_gets_the_one_that_was_meant, test_watch_on_a_terminal_is_a_live_screen,
+         test_watch_without_a_terminal_is_a_line_for_each_change, test_formats_say_the_same, test_colours_and_widths_follow_the_terminal,
+         test_explain_says_the_same_of_a_job_and_of_its_folder, test_doctor_finds_what_is_wrong, test_completion_in_bash,
+         test_the_manual_page_is_clean]
+# Of other programs, which tools/setup.sh --full installs.
+TESTS_OF_OTHERS = {"zsh": test_completion_in_zsh, "mandoc": test_the_manual_page_is_clean_to_man_and_mandoc}
 
 if __name__ == "__main__":
+    with_others = sys.argv[2:] == ["others"]
+    missing = [program for program in TESTS_OF_OTHERS if with_others and not shutil.which(program)]
+    if missing:
+        print(f"SKIPPED: {' and '.join(missing)} missing; tools/setup.sh --full installs it")
+        sys.exit(77)
     with Folder() as folder:
         the_service = Service(folder)
         try:
             the_service.submit("first")
-            main([test_a_mistyped_word_gets_the_one_that_was_meant, test_watch_on_a_terminal_is_a_live_screen,
-                  test_watch_without_a_terminal_is_a_line_for_each_change, test_formats_say_the_same, test_colours_and_widths_follow_the_terminal,
-                  test_explain_says_the_same_of_a_job_and_of_its_folder, test_doctor_finds_what_is_wrong, test_completion_in_bash, test_completion_in_zsh,
-                  test_the_manual_page_is_clean], the_service)
+            main(TESTS_OF_OTHERS.values() if with_others else TESTS, the_service)
         finally:
             the_service.stop()

@@ -4,6 +4,7 @@ python3 real_test.py BUILD_FOLDER
 """
 
 import json
+import subprocess
 import sys
 
 from harness import *
@@ -68,5 +69,60 @@ def test_three_workers_and_kills_find_the_same_masks():
         check(not servers_with(str(folder)), "a process is left")
 
 
+def foreign_configs(removed, dense):
+    """config.json as Puzzletron's two versions write it, for the mask {unit: removed}."""
+    heads, kv_heads, width = dense["num_attention_heads"], dense["num_key_value_heads"], dense["intermediate_size"]
+    first, second = [], []
+    for layer in range(dense["num_hidden_layers"]):
+        has_attention, kept = f"attention[{layer}]" not in removed, width - removed.get(f"ffn[{layer}]", 0)
+        first.append({"attention": {"no_op": not has_attention, "num_key_value_heads": kv_heads if has_attention else None},
+                      "ffn": {"no_op": kept == 0, "intermediate_size": kept or None}})
+        attention = {"num_query_heads": heads, "num_kv_heads": kv_heads} if has_attention else {"no_op": True}
+        ffn = {"intermediate_size": kept} if kept else {"no_op": True}
+        second.append({"subblock_configs": [{"kind": "attention", **attention}, {"kind": "ffn", **ffn}]})
+    return {"puzzletron-1": {**dense, "block_configs": first}, "puzzletron-2": {**dense, "block_configs": second}}
+
+
+def test_an_exported_result_seeds_another_search_in_every_schema():
+    with Folder() as folder:
+        code, _, err = programs.run(*arguments(folder, "out", "--workers", "1", "--generations", "0", "--recovery-tokens", "0", "--runtime",
+                                               "nemotron-nas"))
+        check(code == 0, f"exit code {code}: {err}")
+        removed = {unit: entry["removed"] for unit, entry in read_json(folder / "out/result.json")["mask"].items() if entry["removed"]}
+        check(any(unit.startswith("attention") for unit in removed) and any(unit.startswith("ffn") for unit in removed), str(removed))
+        seeds = [folder / "out/model"]
+        for runtime in ("nemotron-nas", "vllm-anymodel"):
+            seeds.append(folder / runtime)
+            code, _, err = programs.run("export", folder / "out/model", "--runtime", runtime, "--output", seeds[-1])
+            check(code == 0, err)
+        for name, config in foreign_configs(removed, read_json(TINY / "config.json")).items():
+            seeds.append(folder / name)
+            seeds[-1].mkdir()
+            (seeds[-1] / "config.json").write_text(json.dumps(config))
+        state = folder / "state"
+        coordinator = subprocess.Popen([programs.bin / "espalier-coordinator", "--state", state, "--ready-file", folder / "ready", "--log-level", "off"],
+                                       stdout=subprocess.DEVNULL)
+        try:
+            wait_until((folder / "ready").exists, 60, "the coordinator is ready")
+
+            def submit(seed):
+                return programs.run("submit", "--coordinator", f"unix:{state}/coordinator.sock", "--validate-only", "--format", "json", "--model", TINY,
+                                    "--tokens", SAMPLES, "--target", "2362560", "--first-parent", seed)
+
+            for seed in seeds:
+                code, out, err = submit(seed)
+                check(code == 0, f"{seed.name}: {err}")
+                spec = json.loads(out)["spec"]
+                found = {entry["unit"]: entry["removed"] for entry in spec["given_mask"]["removed"] if entry["removed"]}
+                check((spec["first_parent"], found) == ("GIVEN", removed), f"{seed.name}: {found}, not {removed}")
+            hybrid = {**read_json(TINY / "config.json"), "block_configs": [{"block_type": "mamba"}] * 8}
+            (folder / "puzzletron-2/config.json").write_text(json.dumps(hybrid))
+            code, _, err = submit(folder / "puzzletron-2")
+            check(code != 0 and "block_configs[0]" in err and "mamba" in err, f"{code}: {err}")
+        finally:
+            coordinator.terminate()
+            coordinator.wait(timeout=20)
+
+
 if __name__ == "__main__":
-    main([test_a_run_from_end_to_end_is_what_it_says, test_three_workers_and_kills_find_the_same_masks])
+    main([test_an_exported_result_seeds_another_search_in_every_schema, test_a_run_from_end_to_end_is_what_it_says, test_three_workers_and_kills_find_the_same_masks])

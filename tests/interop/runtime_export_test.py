@@ -14,6 +14,7 @@ import unittest
 from export_support import load_model  # noqa: F401  first: it sets the environment
 
 import torch
+from safetensors.torch import load_file
 from transformers import AutoConfig
 
 import export_test
@@ -35,6 +36,7 @@ VARIANTS = {
     ),
     "wide-qwen2": ("qwen2", {**WIDE, "tie_word_embeddings": True}, "float32", "", None),
     "wide-mistral": ("mistral", {**WIDE, "sliding_window": 64, "head_dim": 20}, "float32", "", None),
+    "wide-bf16": ("llama", WIDE, "bfloat16", "", None),
     "wide-qwen3": ("qwen3", {**WIDE, "head_dim": 32}, "float32", "", None),
 }
 HEADS, NEURONS = list(range(4)), list(range(512))
@@ -47,15 +49,17 @@ MASKS = {
     "first_layer_gone": [[NONE, NONE], [HEADS, NEURONS], [NONE, HALF], [HEADS, HALF], [HEADS, NONE]],
     "groups_gone": [[HEADS[2:], HALF], [HEADS, NONE], [HEADS[:2], NEURONS], [NONE, NONE], [HEADS[:2], HALF]],
     "first_attention_gone": [[NONE, NEURONS], [HEADS[:2], HALF], [NONE, NONE], [HEADS, NONE], [NONE, HALF]],
+    "odd_widths": [[HEADS, NEURONS[:100]], [HEADS, NEURONS[:33]], [NONE, NEURONS[:1]], [HEADS, NEURONS], [HEADS, HALF]],
     "uneven": [[HEADS, NEURONS], [HEADS, HALF], [[0, 1, 2], HALF], [HEADS, NEURONS], [HEADS, NEURONS]],
 }
 HOLDS = {
     "nemotron-nas": ("attention_gone", "ffn_gone", "layers_gone", "first_layer_gone"),
     "vllm-anymodel": tuple(name for name in MASKS if name != "uneven"),
-    "gguf": ("attention_gone", "ffn_gone", "layers_gone", "groups_gone"),
+    "gguf": ("attention_gone", "ffn_gone", "layers_gone", "groups_gone", "odd_widths"),
 }
 REFUSES = {
-    "nemotron-nas": {"groups_gone": "attention[1]", "first_attention_gone": "attention[0]", "uneven": "attention[2]"},
+    "nemotron-nas": {"groups_gone": "attention[1]", "first_attention_gone": "attention[0]", "uneven": "attention[2]",
+                     "odd_widths": "ffn[0]"},
     "vllm-anymodel": {"uneven": "attention[2]"},
     "gguf": {"first_layer_gone": "attention[0]", "first_attention_gone": "attention[0]", "uneven": "attention[2]"},
 }
@@ -130,6 +134,34 @@ class RuntimeExportTest(ExportCase):
             self.assertLess(relative, bound, kind)
             self.assertGreater(relative, 0)
         self.assertEqual(Gguf(path).types["blk.0.attn_q.weight"], 8)
+
+    def test_gguf_in_eight_bits_keeps_rows_that_are_no_multiple_of_its_blocks_in_half_precision(self):
+        output, tokens, expected = self.check("wide-llama3", "odd_widths", "gguf")
+        path = output.with_name("odd.gguf")
+        done = espalier_export(output.parent / "export", "gguf", path, "--gguf-type", "q8_0")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        types = Gguf(path).types
+        self.assertEqual([types[f"blk.{layer}.ffn_down.weight"] for layer in range(5)], [1, 1, 1, 8, 8])  # 100, 33, 1, 512, 256 wide
+        self.assertEqual(types["blk.0.ffn_up.weight"], 8)  # its rows are as long as the hidden size
+        with torch.no_grad():
+            self.assertLess(((gguf(path, tokens) - expected).norm() / expected.norm()).item(), 5e-2)
+
+    def test_a_sliding_window_becomes_the_longest_context_where_the_runtime_has_none(self):
+        for variant, longest in (("wide-mistral", 64), ("wide-llama3", 256)):
+            output, _, _ = self.check(variant, "ffn_gone", "gguf")
+            self.assertEqual(Gguf(output).pairs["deci.context_length"], longest)
+            output, _, _ = self.check(variant, "ffn_gone", "nemotron-nas")
+            self.assertEqual(json.loads((output / "config.json").read_text())["max_position_embeddings"], longest)
+        config = json.loads((self.check("wide-mistral", "ffn_gone", "vllm-anymodel")[0] / "config.json").read_text())
+        self.assertEqual((config["sliding_window"], config["max_position_embeddings"]), (64, 256))
+
+    def test_the_checkpoints_number_format_is_kept(self):
+        for runtime in ("nemotron-nas", "vllm-anymodel"):
+            output, _, _ = self.check("wide-bf16", "ffn_gone", runtime)
+            kept = [tensor.dtype for shard in output.glob("*.safetensors") for tensor in load_file(shard).values()]
+            self.assertEqual(set(kept), {torch.bfloat16})
+        output, _, _ = self.check("wide-bf16", "ffn_gone", "gguf")
+        self.assertEqual(Gguf(output).types["blk.0.attn_q.weight"], 30)  # BF16, unless --gguf-type says otherwise
 
     def test_a_nemotron_configuration_survives_saving(self):
         output, _, _ = self.check("wide-llama3", "ffn_gone", "nemotron-nas")

@@ -2,7 +2,8 @@
 """Exports in the tools that people use: tools_table.py WRITE_EXPORT ESPALIER [ROW ...]
 
 The bundled model with units removed in the first, a middle and the last layer, exported by ourselves, loaded by each tool
-and compared with the masked dense model. Prints a table; exits with 1 when a row fails.
+and compared with the masked dense model; for llama.cpp also small random models of other families. Prints a table; exits
+with 1 when a row fails.
 """
 
 import contextlib
@@ -22,15 +23,17 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, Trainer, TrainingArguments
 
 from masked_reference import LayerMask, layer_shape, mask_dense, sliced_tensors
+from runtime_export_test import MASKS, VARIANTS, make_model
 from runtime_readers import any_model, nemotron_nas
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DENSE = ROOT / "examples/tiny"
 HEADS, NEURONS, HALF, NONE = list(range(6)), list(range(512)), list(range(256)), []
-# 8 layers; by groups of three heads where the runtime allows it, all heads or none for Nemotron-NAS.
-GROUPS = [[HEADS, HALF], [HEADS, NEURONS], [HEADS[3:], NEURONS], [NONE, NEURONS], [HEADS, NONE], [HEADS, NEURONS],
+# 8 layers; by groups of three heads where the runtime allows it, all heads or none for Nemotron-NAS. In layer 0 the FFN is
+# gone: its attention is what GGUF and Nemotron-NAS cannot lose.
+GROUPS = [[HEADS, NONE], [HEADS, NEURONS], [HEADS[3:], NEURONS], [NONE, NEURONS], [HEADS, NONE], [HEADS, NEURONS],
           [HEADS[:3], HALF], [HEADS, NONE]]  # fmt: skip
-WHOLE = [[HEADS, HALF], [HEADS, NEURONS], [HEADS, NEURONS], [NONE, NEURONS], [HEADS, NONE], [HEADS, NEURONS],
+WHOLE = [[HEADS, NONE], [HEADS, NEURONS], [HEADS, NEURONS], [NONE, NEURONS], [HEADS, NONE], [HEADS, NEURONS],
          [HEADS, HALF], [NONE, NEURONS]]  # fmt: skip
 LENGTH, WINDOWS = 256, 24
 
@@ -45,16 +48,16 @@ class Setting:
         np.save(root / "tokens.npy", self.tokens)
         self.masked, self.folder = {}, {}
         for name, layers in (("groups", GROUPS), ("whole", WHOLE)):
-            self.masked[name], self.folder[name] = self.make(name, layers)
+            self.masked[name], self.folder[name] = self.make(name, layers, DENSE)
 
-    def make(self, name, layers):
-        dense = AutoModelForCausalLM.from_pretrained(DENSE, dtype=torch.float32).eval()
+    def make(self, name, layers, folder):
+        dense = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         masks = [LayerMask(heads, neurons) for heads, neurons in layers]
         work = self.root / name
         work.mkdir()
         save_file(sliced_tensors(dense, masks), work / "tensors.safetensors")
         (work / "layers.json").write_text(json.dumps([layer_shape(mask, dense.config) for mask in masks]))
-        self.run(self.write_export, DENSE, work / "layers.json", work / "tensors.safetensors", work / "export")
+        self.run(self.write_export, folder, work / "layers.json", work / "tensors.safetensors", work / "export")
         mask_dense(dense, masks)
         return dense, work / "export"
 
@@ -121,7 +124,7 @@ def transformers_trainer(setting):
     model = AutoModelForCausalLM.from_pretrained(
         setting.folder["groups"], dtype=torch.float32, trust_remote_code=True
     )
-    before = model.model.layers[0].mlp.up_proj.weight.detach().clone()
+    before = model.model.layers[1].mlp.up_proj.weight.detach().clone()
     arguments = TrainingArguments(
         output_dir=str(setting.root / "trainer"), max_steps=2, per_device_train_batch_size=2, learning_rate=1e-3,
         gradient_checkpointing=True, report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True,
@@ -130,7 +133,7 @@ def transformers_trainer(setting):
     trainer = Trainer(model=model, args=arguments, train_dataset=rows)
     trainer.remove_callback(PrinterCallback)
     loss = trainer.train().training_loss
-    assert math.isfinite(loss) and not torch.equal(before, model.model.layers[0].mlp.up_proj.weight)
+    assert math.isfinite(loss) and not torch.equal(before, model.model.layers[1].mlp.up_proj.weight)
     return f"two steps with gradient checkpointing, loss {loss:.3f}"
 
 
@@ -249,6 +252,31 @@ def llama_q8(setting):
     return llama_row(setting, "q8_0")
 
 
+def llama_family(variant, feature):
+    """A small random model: its logits say more than its perplexity does."""
+
+    def row(setting):
+        from llama_cpp import Llama
+
+        make_model.VARIANTS[variant] = VARIANTS[variant]
+        make_model.make_variant(variant, setting.root / f"dense-{variant}", seed=3)
+        masked, setting.folder[variant] = setting.make(variant, MASKS["groups_gone"], setting.root / f"dense-{variant}")
+        path = setting.export(variant, "gguf", f"{variant}.gguf", "--gguf-type", "f32", "--without-tokenizer")
+        length = 64  # the window of Mistral here is the longest that the file allows
+        ids = [int(token) for token in torch.randint(0, masked.config.vocab_size, (length,), generator=torch.Generator().manual_seed(1))]
+        model = Llama(str(path), n_ctx=length, n_batch=length, logits_all=True, verbose=False, n_gpu_layers=0)
+        model.eval(ids)
+        found = torch.from_numpy(np.array(model.scores[:length])).double()
+        with torch.no_grad():
+            expected = masked(torch.tensor([ids])).logits[0].double()
+        error = ((found - expected).norm() / expected.norm()).item()
+        best = (found.argmax(-1) == expected.argmax(-1)).double().mean().item()
+        assert error < 2e-3, error  # llama.cpp keeps keys and values in half precision
+        return f"{feature}: logits within {100 * error:.3f} % of the masked dense model (norm), the likeliest token equal at {100 * best:.0f} %"
+
+    return row
+
+
 def reader_row(setting, name, runtime, reader):
     output = setting.export(name, runtime, runtime)
     with torch.no_grad():
@@ -293,6 +321,11 @@ ROWS = {
     "gguf-package": ("gguf", "gguf package", gguf_package),
     "llama-f32": ("gguf f32", "llama-cpp-python", llama_f32),
     "llama-q8": ("gguf q8_0", "llama-cpp-python", llama_q8),
+    "llama-llama3-rope": ("gguf f32", "llama-cpp-python", llama_family("wide-llama3", "Llama, rope llama3")),
+    "llama-linear-rope": ("gguf f32", "llama-cpp-python", llama_family("wide-linear", "Llama, rope linear")),
+    "llama-biases": ("gguf f32", "llama-cpp-python", llama_family("wide-biases", "Llama, biases everywhere")),
+    "llama-qwen2": ("gguf f32", "llama-cpp-python", llama_family("wide-qwen2", "Qwen2, QKV biases, tied")),
+    "llama-mistral": ("gguf f32", "llama-cpp-python", llama_family("wide-mistral", "Mistral, heads of 20")),
     "nemotron-nas": ("nemotron-nas", "reader by vLLM's rules", nemotron_row),
     "vllm": ("nemotron-nas", "vLLM's loader and model", vllm_row),
     "vllm-anymodel": ("vllm-anymodel", "reader by AnyModel's rules", any_model_row),

@@ -1,11 +1,13 @@
 """The command line against a real coordinator and the engine without tensors: formats, tables, watch on a terminal, explain, doctor,
 completion in a real bash, the manual page.
 
-python3 cli_test.py BUILD_FOLDER [SCREEN_FILE]   SCREEN_FILE gets the bytes that `watch` wrote to its terminal
+python3 cli_test.py BUILD_FOLDER [SCREEN_FILE]   SCREEN_FILE gets the bytes that `watch` wrote to its terminal; two pictures of
+them, in the midst of the search and at its end, are kept in BUILD_FOLDER/pages
 """
 
 import fcntl
 import json
+import pathlib
 import pty
 import re
 import select
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import termios
 
+import terminal_picture
 from harness import *
 
 programs = Programs(sys.argv[1], fake=True, task_ms=40)
@@ -103,6 +106,14 @@ def test_watch_on_a_terminal_is_a_live_screen(service):
     for frame in frames:
         lines = frame.split("\r\n")
         check(len(lines) <= 34 and all(len(line) <= 110 for line in lines), f"a frame does not fit: {frame}")
+    pictures = pathlib.Path(sys.argv[1]) / "pages"
+    drawn = screens.split("\x1b[H")[1:]
+    midst = [frame for frame in drawn if "█" in frame and "±" in frame and "2 " in frame]
+    terminal_picture.picture(midst[len(midst) * 2 // 3], 110, pictures / "watch-running.svg")
+    terminal_picture.picture(after, 110, pictures / "watch-ended.svg")
+    for name in ("watch-running.svg", "watch-ended.svg"):
+        drawn_text = "".join(re.findall(r">([^<]*)</text>", (pictures / name).read_text())).replace("\u00a0", " ")
+        check("first" in drawn_text and "\x1b" not in drawn_text, f"{name}: {drawn_text}")
     check("succeeded" in after and "searched" in after, f"the result stands on the ordinary screen: {after}")
 
 

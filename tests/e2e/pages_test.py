@@ -3,13 +3,14 @@
 python3 pages_test.py BUILD_FOLDER
 
 A coordinator with real workers on the tiny model and some fake ones: jobs that succeeded, that failed, that wait and that
-run. Of each page it is checked that the browser has nothing to complain about, that nothing is wider than the screen, and
-that dark is dark.
+run. Then the sizes that people come to have: a job of two hundred generations, a hundred jobs, a thousand workers (those of
+espalier-coordinator-load). Of each page it is checked that the browser has nothing to complain about, that nothing is wider
+than the screen, and that dark is dark.
 """
 
 import pathlib
 import re
-import shutil
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -21,34 +22,36 @@ SKIPPED = 77  # exit code: ctest's SKIP_RETURN_CODE
 BUILD = sys.argv[1]
 PICTURES = pathlib.Path(BUILD) / "pages"
 STAGES = ((4, 0, 2048), (2, 1024, 2048), (1, 4096, 4096))  # one more than in the short job, so that the pages have more to show
+FEW_STAGES = ((2, 0, 1024), (1, 1024, 1024))
 ODD_NAME = "<script>alert('odd')</script> & \u202e \"quoted\" " + "long" * 20
 
 
 class Site:
     """A coordinator with pages, and workers of both kinds."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *flags):
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.programs = Programs(BUILD, fake=True, task_ms=400)
         self.address = f"unix:{folder}/c"
         self.log = open(folder / "log", "w")
         self.processes = [subprocess.Popen([str(self.programs.bin / "espalier-coordinator"), "--state", str(folder / "state"), "--listen",
-                                            self.address, "--http", "127.0.0.1:0", "--lease-seconds", "10"], stdout=self.log,
-                                           stderr=self.log)]
+                                            self.address, "--http", "127.0.0.1:0", "--lease-seconds", "10", *flags],
+                                           stdout=self.log, stderr=self.log)]
         found = wait_until(lambda: re.search(r"http on \S+:(\d+)", (folder / "log").read_text()), what="the coordinator's pages")
         self.url = f"http://127.0.0.1:{found.group(1)}"
 
-    def work(self, name, **environment):
+    def work(self, name, *flags, **environment):
         program = self.programs.bin / name
         process = subprocess.Popen([str(program), "--coordinator", self.address, "--artifacts", str(self.folder / "state" / "artifacts"),
-                                    "--device", "cpu"], env={**self.programs.environment, "OMP_NUM_THREADS": "1", **environment},
+                                    "--device", "cpu", *flags], env={**self.programs.environment, "OMP_NUM_THREADS": "1", **environment},
                                    stdout=self.log, stderr=self.log)
         self.processes.append(process)
         return process
 
-    def submit(self, job_id, generations, seed, *more):
+    def submit(self, job_id, generations, seed, *more, stages=STAGES, lines=""):
         job = self.folder / f"{job_id}.textproto"
-        job.write_text(short_job(generations, offspring=8, stages=STAGES, seed=seed))
+        job.write_text(short_job(generations, offspring=8, stages=stages, seed=seed) + lines)
         code, out, err = self.programs.run("submit", "--coordinator", self.address, "--model", TINY, "--tokens", SAMPLES, "--job", job,
                                            "--job-id", job_id, *more)
         check(code == 0, f"submit {job_id}: {err}")
@@ -83,6 +86,64 @@ def jobs_of(site):
     wait_until(lambda: "Generation 2" in site.get("/jobs/a-running-job"), 200, "the job is in its second generation")
 
 
+def many_jobs_of(site):
+    """One of two hundred generations, and ninety-nine: a third has ended, some are paused or cancelled, the others share five workers."""
+    quick = [site.work("espalier-fake-worker", "--slots", "8", ESPALIER_FAKE_TASK_MS="0") for _ in range(2)]
+    site.submit("two-hundred-generations", 200, 3, stages=FEW_STAGES, lines="first_parent: UNIFORM\n")
+    wait_until(lambda: "succeeded" in site.get("/jobs/two-hundred-generations"), 400, "two hundred generations")
+    check("Every generation" in site.get("/jobs/two-hundred-generations?generation=200"), "the last generation")
+    for number in range(1, 100):
+        site.submit(f"job-{number:02}", 1 if number <= 33 else 20, number, "--name", f"qwen3-8b, {40 + number % 50} %, seed {number}", stages=FEW_STAGES)
+        if number == 33:
+            wait_until(lambda: "succeeded" in site.get("/jobs/job-33"), 120, "a third of the jobs")
+            for worker in quick:
+                worker.terminate()
+                worker.wait()
+            for _ in range(5):
+                site.work("espalier-fake-worker", "--slots", "2", ESPALIER_FAKE_TASK_MS="60")
+    for verb, number in (("cancel", 40), ("cancel", 71), ("pause", 55), ("pause", 98)):
+        code, _, err = site.programs.run(verb, "--coordinator", site.address, f"job-{number}")
+        check(code == 0, f"{verb}: {err}")
+    wait_until(lambda: site.get("/jobs").count("generation ") > 30, 200, "most of them search")
+    check(all(f"/jobs/job-{number}" in site.get("/jobs") for number in (99, 51)) and "/jobs/job-01" in site.get("/jobs?page=1"), "two pages of jobs")
+
+
+class ManyWorkers:
+    """A thousand simulated workers on a coordinator of their own, of whose tasks a third is busy at a time."""
+
+    def __init__(self, folder):
+        folder.mkdir()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        programs = pathlib.Path(BUILD).absolute() / "bin"
+        wrapper = folder / "coordinator"
+        wrapper.write_text(f'#!/bin/sh\nexec "{programs}/espalier-coordinator" "$@" --http {self.url.removeprefix("http://")}\n')
+        wrapper.chmod(0o755)
+        self.log = open(folder / "log", "w")
+        self.process = subprocess.Popen([str(programs / "espalier-coordinator-load"), "--workers", "1000", "--jobs", "12", "--busy", "0.35", "--task-seconds",
+                                         "4", "--warm-up", "20", "--seconds", "3600", "--no-restart", "--coordinator", str(wrapper), "--model", str(TINY), "--tokens",
+                                         str(SAMPLES)], stdout=self.log, stderr=self.log, start_new_session=True)
+        try:
+            wait_until(lambda: "of 1000" in self.get("/workers"), 120, f"a thousand workers: {(folder / 'log').read_text()}")
+            wait_until(lambda: "generation 2" in self.get("/jobs") and re.search(r"[1-9]\d\d of 1000", self.get("/workers")), 180, "hundreds of them search")
+        except AssertionError:
+            self.end()
+            raise
+
+    def get(self, path):
+        try:
+            with urllib.request.urlopen(self.url + path) as answer:
+                return answer.read().decode()
+        except OSError:
+            return ""
+
+    def end(self):
+        os.killpg(self.process.pid, signal.SIGKILL)  # with the coordinator that it has started
+        self.process.wait()
+        self.log.close()
+
+
 def candidate_of(site, job):
     return re.search(rf'href="(/jobs/{job}/candidates/p0-[^"]+)"', site.get(f"/jobs/{job}")).group(1)
 
@@ -103,6 +164,28 @@ def picture_all(site, browser, pages):
             browser.picture(PICTURES / f"{name}-{kind}.png")
             count += 1
     return count
+
+
+def test_pages_of_many_look_right():
+    with Folder() as folder:
+        site = Site(folder / "jobs", "--max-jobs", "200", "--max-jobs-per-caller", "200")
+        browser = Chromium(find_chromium(), folder / "browser")
+        workers = None
+        try:
+            many_jobs_of(site)
+            count = picture_all(site, browser, {
+                "jobs-100": "/jobs", "jobs-100-older": "/jobs?page=1", "job-200-generations": "/jobs/two-hundred-generations",
+                "generation-150-of-200": "/jobs/two-hundred-generations?generation=150",
+                "compare-200-generations": "/compare?a=two-hundred-generations&b=job-33"})
+            workers = ManyWorkers(folder / "workers")
+            count += picture_all(workers, browser, {"fleet-1000-workers": "/workers", "fleet-1000-workers-later": "/workers?page=3", "jobs-of-1000-workers": "/jobs"})
+            check(count == 32, f"{count} pictures")
+            print(f"{count} pictures in {PICTURES}")
+        finally:
+            browser.end()
+            site.end()
+            if workers is not None:
+                workers.end()
 
 
 def test_every_page_looks_right():
@@ -127,6 +210,7 @@ if __name__ == "__main__":
     if find_chromium() is None:
         print("SKIPPED: no chromium on the path (tools/setup.sh --full installs it)")
         sys.exit(SKIPPED)
-    shutil.rmtree(PICTURES, ignore_errors=True)
-    PICTURES.mkdir(parents=True)
-    main([test_every_page_looks_right])
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for old in PICTURES.glob("*.png"):  # others keep theirs here too
+        old.unlink()
+    main([test_every_page_looks_right, test_pages_of_many_look_right])

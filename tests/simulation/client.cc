@@ -22,7 +22,10 @@ bool IsWorthAnotherTry(const absl::Status& status) {
 absl::Time Client::WallClock() {
   Context& context = world_.context;
   absl::Time now = absl::FromUnixSeconds(1'700'000'000) + (context.loop.now() - absl::UnixEpoch());
-  if (context.profile.Has(Fault::kClockJump)) now += context.Between(absl::Hours(-24), absl::Hours(24));
+  if (context.profile.Has(Fault::kClockJump)) {
+    now += context.Between(absl::Hours(-24), absl::Hours(24));
+    context.Happened(Fault::kClockJump);
+  }
   return now;
 }
 
@@ -140,6 +143,7 @@ void Client::Pause(const std::shared_ptr<Job>& job) {
       [this, job](const absl::StatusOr<JobView>& view) {
         if (!view.ok()) return;  // it has ended
         world_.context.Note("client: ", job->job_id, " is paused");
+        world_.context.Happened(Fault::kClientOperations);
         world_.context.loop.After(world_.context.Between(absl::Seconds(1), absl::Seconds(60)),
                                   [this, job] { Resume(job); });
       });
@@ -165,7 +169,9 @@ void Client::Cancel(const std::shared_ptr<Job>& job) {
         return view;
       },
       [this, job](const absl::StatusOr<JobView>& view) {
-        if (view.ok()) world_.context.Note("client: ", job->job_id, " is cancelled");
+        if (!view.ok()) return;
+        world_.context.Note("client: ", job->job_id, " is cancelled");
+        world_.context.Happened(Fault::kClientOperations);
       });
 }
 

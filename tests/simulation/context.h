@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -33,6 +34,7 @@ struct Context {
   History history;
   bool has_faults = true;  // until everything heals
   std::optional<Violation> violation;
+  std::map<Fault, int> happened;  // how often each fault had its effect
 
   template <typename... Parts>
   void Note(const Parts&... parts) {
@@ -44,8 +46,13 @@ struct Context {
     violation = Violation{invariant, absl::StrCat(parts...)};
     Note("VIOLATION ", invariant, ": ", violation->what);
   }
+  void Happened(Fault fault) { ++happened[fault]; }
   // A fault of this share happens now.
-  bool Strikes(double share) { return has_faults && share > 0 && random.Unit() < share; }
+  bool Strikes(Fault fault, double share) {
+    const bool is_struck = has_faults && share > 0 && random.Unit() < share;
+    if (is_struck) Happened(fault);
+    return is_struck;
+  }
   bool OneIn(int count) { return random.Below(static_cast<uint64_t>(count)) == 0; }
   absl::Duration Between(absl::Duration low, absl::Duration high) { return low + (high - low) * random.Unit(); }
   absl::Duration Exponential(absl::Duration mean) { return mean * -std::log(1 - random.Unit()); }

@@ -19,7 +19,10 @@ CoordinatorProcess::CoordinatorProcess(World& world) : world_(world) {
   clock_.began = context.loop.now();
   // A steady clock's zero is the machine's start: another one after every restart on another machine.
   clock_.zero = absl::UnixEpoch() + context.Between(absl::Hours(1), absl::Hours(10000));
-  if (context.profile.Has(Fault::kClockRates)) clock_.rate = 0.5 + 1.5 * context.random.Unit();
+  if (context.profile.Has(Fault::kClockRates)) {
+    clock_.rate = 0.5 + 1.5 * context.random.Unit();
+    context.Happened(Fault::kClockRates);
+  }
   busy_time_ = context.OneIn(2) ? absl::ZeroDuration() : context.Between(absl::ZeroDuration(), kLongestBusyTime);
 }
 

@@ -26,8 +26,8 @@ void SimulatedStore::Break() { health_ = absl::UnavailableError("the store could
 
 absl::Status SimulatedStore::Write(const char* what, const std::function<absl::Status()>& write) {
   const Profile& profile = context_.profile;
-  if (context_.Strikes(profile.death_in_write / 2)) throw ProcessDied{"before a write"};
-  if (!health_.ok() || context_.Strikes(profile.store_fails)) {
+  if (context_.Strikes(Fault::kCoordinatorDeath, profile.death_in_write / 2)) throw ProcessDied{"before a write"};
+  if (!health_.ok() || context_.Strikes(Fault::kStoreFails, profile.store_fails)) {
     ++medium_.num_bad_writes;
     context_.Note("store: ", what, " fails before the write");
     return health_.ok() ? Failed(what, "before the write") : health_;
@@ -42,8 +42,8 @@ absl::Status SimulatedStore::Write(const char* what, const std::function<absl::S
   if (status.ok() && newest != epoch()) {
     context_.Violate("I6", what, ": a write of epoch ", epoch(), " went through after epoch ", newest, " began");
   }
-  if (context_.Strikes(profile.death_in_write / 2)) throw ProcessDied{"after a write"};
-  if (status.ok() && context_.Strikes(profile.store_lies)) {
+  if (context_.Strikes(Fault::kCoordinatorDeath, profile.death_in_write / 2)) throw ProcessDied{"after a write"};
+  if (status.ok() && context_.Strikes(Fault::kStoreLies, profile.store_lies)) {
     ++medium_.num_bad_writes;
     context_.Note("store: ", what, " is reported as failed after the write");
     return Failed(what, "after the write");
@@ -52,7 +52,7 @@ absl::Status SimulatedStore::Write(const char* what, const std::function<absl::S
 }
 
 absl::Status SimulatedStore::BeforeRead() {
-  if (context_.Strikes(context_.profile.store_fails / 4)) {
+  if (context_.Strikes(Fault::kStoreFails, context_.profile.store_fails / 4)) {
     ++medium_.num_bad_writes;
     context_.Note("store: a read fails");
     return Failed("reading", "nothing was read");
@@ -170,7 +170,10 @@ absl::Status SimulatedStore::LoseBankLayers(const std::string& artifact) {
 }
 
 absl::StatusOr<std::string> SimulatedArtifacts::Put(std::string_view content) {
-  if (is_full) return absl::ResourceExhaustedError("no space left where artifacts lie");
+  if (is_full) {
+    context_.Happened(Fault::kArtifactStoreFull);
+    return absl::ResourceExhaustedError("no space left where artifacts lie");
+  }
   const std::string digest = Sha256Hex(content);
   contents_[digest] = std::string(content);
   put_at_[digest] = context_.loop.now();
@@ -259,7 +262,10 @@ std::string SimulatedArtifacts::AnyLayer() {
 
 std::string SimulatedArtifacts::Lose() {
   const std::string digest = AnyLayer();
-  if (contents_.erase(digest) > 0) lost_.insert(digest);
+  if (contents_.erase(digest) > 0) {
+    lost_.insert(digest);
+    context_.Happened(Fault::kArtifactLoss);
+  }
   return digest;
 }
 

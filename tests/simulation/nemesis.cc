@@ -36,7 +36,6 @@ void World::PauseFor(std::shared_ptr<Process> process, absl::Duration length) {
 
 void World::Strike(Fault fault) {
   context.Note("nemesis: ", Name(fault));
-  ++outcome_.faults[fault];
   switch (fault) {
     case Fault::kCoordinatorDeath:
     case Fault::kCoordinatorPause:
@@ -57,20 +56,23 @@ void World::StrikeCoordinator(Fault fault) {
   CoordinatorProcess* target = leader();
   if (target == nullptr || !target->is_running()) return;
   const absl::Duration lease = context.profile.lease;
+  if (fault == Fault::kStoreSync && target->store() == nullptr) return;
+  if (fault != Fault::kTakeOver) context.Happened(fault);
   if (fault == Fault::kCoordinatorDeath) return target->Kill("SIGKILL");
-  if (fault == Fault::kStoreSync) {
-    if (target->store() != nullptr) target->store()->Break();
-    return;
-  }
+  if (fault == Fault::kStoreSync) return target->store()->Break();
   PauseFor(target->shared_from_this(), context.Between(absl::Seconds(1), 3 * lease));
-  if (fault == Fault::kTakeOver)
-    context.loop.After(context.Between(absl::ZeroDuration(), lease), [this] { StartCoordinator(); });
+  if (fault != Fault::kTakeOver) return;
+  context.loop.After(context.Between(absl::ZeroDuration(), lease), [this] {
+    context.Happened(Fault::kTakeOver);
+    StartCoordinator();
+  });
 }
 
 void World::StrikeNetwork(Fault fault) {
   const absl::Duration longest = 3 * context.profile.lease;
   const auto cut = [&](int host) {
     const absl::Duration length = context.Between(absl::Seconds(1), longest);
+    context.Happened(fault);
     const bool is_whole = fault == Fault::kPartition;
     const bool is_to = context.OneIn(2);
     if (is_whole || is_to) network.Cut(host, true, length);
@@ -88,7 +90,9 @@ void World::StrikeFleet(Fault fault) {
     const bool is_all = context.OneIn(3);
     const auto workers = workers_;
     for (const auto& worker : workers) {
-      if (worker != nullptr && worker->is_running() && (is_all || context.OneIn(2))) worker->Kill("the fleet is lost");
+      if (worker == nullptr || !worker->is_running() || !(is_all || context.OneIn(2))) continue;
+      context.Happened(fault);
+      worker->Kill("the fleet is lost");
     }
     return;
   }
@@ -99,10 +103,13 @@ void World::StrikeFleet(Fault fault) {
   };
   switch (fault) {
     case Fault::kWorkerDeath:
-    case Fault::kReportedDeath: return worker->Kill("SIGKILL");
-    case Fault::kWorkerPause: return PauseFor(worker, context.Between(absl::Seconds(1), 3 * lease));
-    case Fault::kWorkerDrain: return worker->Drain(context.Between(absl::ZeroDuration(), absl::Seconds(40)));
-    case Fault::kSlowWorker: worker->slowness = 10; return back([](WorkerProcess& slow) { slow.slowness = 1; });
+    case Fault::kReportedDeath: context.Happened(Fault::kWorkerDeath); return worker->Kill("SIGKILL");
+    case Fault::kWorkerPause: context.Happened(fault); return PauseFor(worker, context.Between(absl::Seconds(1), 3 * lease));
+    case Fault::kWorkerDrain: context.Happened(fault); return worker->Drain(context.Between(absl::ZeroDuration(), absl::Seconds(40)));
+    case Fault::kSlowWorker:
+      context.Happened(fault);
+      worker->slowness = 10;
+      return back([](WorkerProcess& slow) { slow.slowness = 1; });
     case Fault::kStuckWorker:
       worker->is_stuck = true;
       return back([](WorkerProcess& stuck) { stuck.is_stuck = false; });
@@ -113,7 +120,9 @@ void World::StrikeFleet(Fault fault) {
     case Fault::kFlapping:
       for (int i = 0; i < 5; ++i) {
         context.loop.After(context.Between(absl::ZeroDuration(), absl::Seconds(60)), [this, host = worker->host()] {
-          if (context.has_faults && workers_[host]->is_running()) workers_[host]->Kill("it flaps");
+          if (!context.has_faults || !workers_[host]->is_running()) return;
+          context.Happened(Fault::kFlapping);
+          workers_[host]->Kill("it flaps");
         });
       }
       return;
@@ -124,7 +133,7 @@ void World::StrikeFleet(Fault fault) {
       for (const FinishedAttempt& attempt : worker->stolen) ledger.OnForged(worker->id(), attempt.token);
       return;
     }
-    default: return;  // those that are drawn at every message, write or task
+    default: return;  // those that are drawn at every message, write or task, and count there
   }
 }
 

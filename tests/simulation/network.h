@@ -17,11 +17,11 @@ class Network {
   // A message between `host` and the coordinator's. Errors of connections go the same way.
   void Send(int host, bool is_to_coordinator, std::function<void()> deliver, std::function<void()> lost = nullptr) {
     const bool is_cut = cuts_[{host, is_to_coordinator}] > 0;
-    if (is_cut || context_.Strikes(context_.profile.loss)) {
+    if (is_cut || context_.Strikes(Fault::kLoss, context_.profile.loss)) {
       if (lost) lost();
       return;
     }
-    if (context_.Strikes(context_.profile.duplication)) context_.loop.After(Delay(), deliver);
+    if (context_.Strikes(Fault::kDuplication, context_.profile.duplication)) context_.loop.After(Delay(), deliver);
     context_.loop.After(Delay(), std::move(deliver));
   }
 
@@ -32,7 +32,7 @@ class Network {
 
  private:
   absl::Duration Delay() {
-    if (context_.Strikes(context_.profile.late)) return context_.Exponential(context_.profile.lease);
+    if (context_.Strikes(Fault::kDelay, context_.profile.late)) return context_.Exponential(context_.profile.lease);
     return context_.profile.delay * (0.5 + context_.random.Unit());
   }
 

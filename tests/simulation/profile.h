@@ -69,7 +69,7 @@ struct Profile {
   bool Has(Fault fault) const { return faults.contains(fault); }
 };
 
-// num_workers 0: drawn.
+// num_workers 0: drawn, 1 to 6. A number leaves all else of the seed as it is.
 Profile DrawProfile(uint64_t seed, int num_workers);
 // A day of operation: a death a minute, of a worker or a coordinator, and jobs without end.
 Profile DayProfile(uint64_t seed, absl::Duration length, int num_workers);

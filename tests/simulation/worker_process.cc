@@ -34,7 +34,10 @@ WorkerProcess::WorkerProcess(World& world, int host, std::string worker_id, Work
   Context& context = world_.context;
   clock_.began = context.loop.now();
   clock_.zero = absl::UnixEpoch() + context.Between(absl::Hours(1), absl::Hours(10000));
-  if (context.profile.Has(Fault::kClockRates)) clock_.rate = 0.5 + 1.5 * context.random.Unit();
+  if (context.profile.Has(Fault::kClockRates)) {
+    clock_.rate = 0.5 + 1.5 * context.random.Unit();
+    context.Happened(Fault::kClockRates);
+  }
 }
 
 absl::Time WorkerProcess::Now() const { return clock_.Show(world_.context.loop.now()); }
@@ -91,6 +94,7 @@ void WorkerProcess::Call() {
     if (slots_[slot].task.has_value()) state_.OnProgress(static_cast<int>(slot), {"work", done, 0, 0, 0});
   }
   SynchronizeRequest request = state_.NextRequest(states_);
+  if (!stolen.empty()) world_.context.Happened(Fault::kThief);
   for (FinishedAttempt& attempt : std::exchange(stolen, {})) request.finished.push_back(std::move(attempt));
   const absl::Duration limit = std::clamp(state_.next_tick() - Now(), kShortestCall, request.max_wait + kAnswerTime);
   call_ = std::make_shared<SyncCall>();
@@ -171,8 +175,9 @@ void WorkerProcess::Begin(int index, const Task& task) {
   if (context.has_faults && world_.ledger.IsPoison(task)) {
     context.loop.After(time / 2, [self = shared_from_this(), index, run] {
       self->Do([self, index, run] {
-        if (self->slots_[index].run == run && self->slots_[index].task.has_value())
-          self->Kill("of a poisonous candidate");
+        if (self->slots_[index].run != run || !self->slots_[index].task.has_value()) return;
+        self->world_.context.Happened(Fault::kPoison);
+        self->Kill("of a poisonous candidate");
       });
     });
   }
@@ -193,8 +198,11 @@ void WorkerProcess::Stop(int index) {
 
 absl::StatusOr<TaskOutcome> WorkerProcess::Outcome(const Task& task) {
   Context& context = world_.context;
-  if (is_black_hole) return absl::InternalError("this device fails everything");
-  if (context.Strikes(context.profile.task_fails)) return absl::InternalError("a sticky error of the device");
+  if (is_black_hole) {
+    context.Happened(Fault::kBlackHole);
+    return absl::InternalError("this device fails everything");
+  }
+  if (context.Strikes(Fault::kTaskFailures, context.profile.task_fails)) return absl::InternalError("a sticky error of the device");
   if (const BankReference* bank = BankOf(task)) {
     for (const std::string& digest : bank->layer_digests) {
       if (!world_.artifacts.Has(digest)) return absl::DataLossError(absl::StrCat("artifact ", digest, " is gone"));
@@ -214,6 +222,7 @@ absl::StatusOr<TaskOutcome> WorkerProcess::Outcome(const Task& task) {
     states_.push_back({*evaluate->retain, 1000, StateLocation::kHost});
   }
   if (is_liar) {
+    context.Happened(Fault::kLiar);
     auto* measurement = std::get_if<Measurement>(&outcome);
     if (measurement != nullptr && measurement->feasible) {
       measurement->fitness = std::numeric_limits<double>::quiet_NaN();
@@ -230,6 +239,7 @@ void WorkerProcess::Compute(int index, int run) {
   Slot& slot = slots_[index];
   if (slot.run != run || !slot.task.has_value()) return;
   if (is_stuck && world_.context.has_faults) {
+    world_.context.Happened(Fault::kStuckWorker);
     world_.context.loop.After(absl::Seconds(5), [self = shared_from_this(), index, run] {
       self->Do([self, index, run] { self->Compute(index, run); });
     });

@@ -60,6 +60,7 @@ void World::OnWorkerEnded(WorkerProcess* worker) {
   const int host = worker->host();
   const bool is_reported = context.profile.Has(Fault::kReportedDeath) && context.OneIn(2);
   if (is_reported) {
+    context.Happened(Fault::kReportedDeath);
     SynchronizeRequest death;
     death.worker_id = worker->id();
     death.departure = Departure::kDied;
@@ -149,6 +150,7 @@ Outcome World::Run() {
   outcome_.num_jobs = client_.num_submitted();
   outcome_.num_results = ledger.num_results();
   outcome_.num_workers = num_workers_started_;
+  outcome_.faults = context.happened;
   outcome_.virtual_time = context.loop.now() - absl::UnixEpoch();
   return outcome_;
 }

@@ -31,7 +31,7 @@ struct Outcome {
   int num_results = 0;  // compared with an undisturbed run's
   int num_workers = 0;  // processes
   absl::Duration virtual_time;
-  std::map<Fault, int> faults;  // that happened, of those that happen at a time
+  std::map<Fault, int> faults;  // how often each had its effect
 };
 
 class World {

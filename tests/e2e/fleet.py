@@ -25,6 +25,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
+# How attempts end, in the store.
+COMMITTED, FAILED, EXPIRED, HANDED_BACK = 1, 2, 3, 4
+
+
+class Missed(AssertionError):
+    """A fault came too late, or struck nobody: nothing was shown. Such a test is run again with slower tasks."""
+
+
 class Worker:
     def __init__(self, process, log):
         self.process = process
@@ -38,6 +46,11 @@ class Worker:
 
     def finished(self):
         return [(task, seconds_of(at)) for at, task in FINISHED.findall(self.text())]
+
+    def running(self):
+        """The task that it has begun and not ended, or None."""
+        ended = {task for task, _ in self.finished()}
+        return next((task for task, _ in reversed(self.started()) if task not in ended), None)
 
     def is_alive(self):
         return self.process.poll() is None
@@ -151,6 +164,19 @@ class Fleet:
                 return False
             time.sleep(0.02)
         raise AssertionError(f"only {self.num_starts()} of {number} tasks were started within {seconds} s: {self.coordinator_log()[-1500:]}")
+
+    def is_over(self):
+        return any("/finish" in task for worker in self.workers for task, _ in worker.finished())
+
+    def reach(self, number):
+        """Waits until so many tasks were started."""
+        if not self.wait_for_starts(number):
+            raise Missed(f"the job ended before its task number {number}")
+
+    def struck(self, what):
+        """Called when a fault was made: the job must have been under way."""
+        if self.is_over():
+            raise Missed(f"the job was over: {what}")
 
     def wait_done(self, seconds=300):
         end = time.monotonic() + seconds

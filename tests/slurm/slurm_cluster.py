@@ -8,6 +8,7 @@ import os
 import pathlib
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -123,8 +124,46 @@ class SlurmCluster:
                 daemon.kill()
                 daemon.wait()
 
+    def kill_controller(self):
+        """slurmctld, as a machine that fails; what runs on the nodes goes on."""
+        self.daemons[0].kill()
+        self.daemons.pop(0).wait()
+
+    def start_controller(self):
+        self._start("slurmctld", "-D")
+        self.daemons.insert(0, self.daemons.pop())
+        self._wait(lambda: "UP" in self.run("scontrol", "ping", check=False), "slurmctld answers again", 60)
+
+    def kill_node(self, node):
+        """slurmd and everything that runs there, as when a machine loses power."""
+        daemon = next(daemon for daemon in self.daemons if daemon.args[-1] == node)
+        self.daemons.remove(daemon)
+        daemon.kill()
+        daemon.wait()
+        doomed = {}
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                variables = (entry / "environ").read_bytes().split(b"\0")
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                if f"SLURMD_NODENAME={node}".encode() in variables and f"SLURM_CONF={self.environment['SLURM_CONF']}".encode() in variables:
+                    doomed[int(entry.name)] = ""
+                    if (pathlib.Path("/proc") / str(parent) / "comm").read_text().startswith("slurmstepd"):
+                        doomed[parent] = "step"
+            except (OSError, ValueError):
+                continue
+        for pid in sorted(doomed, key=lambda pid: doomed[pid] != "step"):  # the step first: it must not report how its job ended
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return len(doomed)
+
+    def start_node(self, node):
+        self._start("slurmd", "-D", "-N", node)
+        self._wait(lambda: self.run("sinfo", "-h", "-n", node, "-p", "gpu", "-o", "%T").strip() in ("idle", "mixed", "allocated"), f"{node} is back", 60)
+
     def _start(self, *command):
-        out = open(self.folder / "log" / f"{command[0]}-{len(self.daemons)}.out", "wb")
+        out = open(self.folder / "log" / f"{command[0]}-{len(self.daemons)}.out", "ab")
         self.daemons.append(subprocess.Popen(command, env=self.environment, stdout=out, stderr=out, start_new_session=True))
 
     def _wait(self, condition, what, seconds=30):

@@ -199,8 +199,45 @@ def test_a_standby_follows_a_coordinator_that_is_killed(build):
             postgres.stop()
 
 
+def test_a_lost_controller_and_a_lost_node(build):
+    """slurmctld is killed and comes back: nobody notices. A node loses power: its worker's task is another's, Slurm queues the worker again."""
+    expected, _ = reference(build)
+    programs = Programs(build, fake=True, task_ms=TASK_MS // 2)
+    with Folder() as folder:
+        fleet = folder / "fleet"
+        write_settings(fleet, programs)
+        with SlurmCluster(folder / "slurm", nodes=WORKERS) as cluster:
+            site = Site(cluster, programs, folder, fleet)
+            site.up("--with-coordinator")
+            wait_until(lambda: (fleet / "address").exists(), 60, "the coordinator's job writes its address")
+            wait_until(lambda: len(site.running()) == WORKERS, 60, "all workers run")
+            site.submit()
+            before = site.running()
+            cluster.kill_controller()
+            begun = len(site.begun())
+            wait_until(lambda: len(site.begun()) >= begun + WORKERS + 1, 120, "tasks are begun while nobody controls the cluster")
+            cluster.start_controller()
+            wait_until(lambda: site.running() == before, 60, f"the same workers run: {before}, {site.workers()}")
+            print(f"      without slurmctld {len(site.begun()) - begun} tasks were begun; it came back and found {len(before)} workers", flush=True)
+
+            where = cluster.run("squeue", "-h", "-n", "esp-coordinator", "-o", "%N").strip()
+            job, node = next((job, node) for job, node in sorted(before.items()) if node != where)
+            check(cluster.kill_node(node) >= 2, "nothing ran on the node")
+            wait_until(lambda: site.field(job, "Restarts") == "1", 120, f"{job} is requeued: {site.workers()} {cluster.log_tail()[-3000:]}")
+            print(f"      {node} was lost: Slurm queues {job} again, {sorted(site.running())} run on", flush=True)
+            cluster.start_node(node)
+            site.start_again(job)
+            site.finish(expected)
+            again = sum(site.begun().values()) - len(site.begun())
+            print(f"      {len(site.begun())} tasks, {again} begun again", flush=True)
+            check(again <= 1, f"more than the lost node's task was begun again: {site.begun().most_common(3)}")
+            site.down()
+
+
 if __name__ == "__main__":
     if missing_programs():
         print(f"SKIPPED: no {', '.join(missing_programs())}; tools/setup.sh --full installs them (tools/packages-full.txt)")
         sys.exit(77)
-    main([test_preempted_cancelled_and_limited_workers_end_with_the_same_masks, test_a_standby_follows_a_coordinator_that_is_killed], sys.argv[1])
+    tests = [test_preempted_cancelled_and_limited_workers_end_with_the_same_masks, test_a_standby_follows_a_coordinator_that_is_killed,
+             test_a_lost_controller_and_a_lost_node]
+    main([test for test in tests if test.__name__ in sys.argv[2:] or not sys.argv[2:]], sys.argv[1])

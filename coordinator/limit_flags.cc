@@ -14,6 +14,10 @@ void AddLimitFlags(CLI::App& app, Limits& limits) {
   app.add_option("--max-jobs-per-caller", limits.max_active_jobs_per_caller, "Jobs that have not ended, of one caller")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
+  app.add_option("--max-windows-per-caller", limits.max_windows_per_caller,
+                 "Windows of their token files that the jobs of one caller read that have not ended")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 50))
+      ->capture_default_str();
   app.add_option("--max-workers", limits.max_workers, "Workers at once")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();

@@ -169,6 +169,7 @@ class Coordinator {
   absl::StatusOr<JobEntry*> FindJobOfRequest(const std::string& request_id, const std::string& submitted);
   void TakeBackLeases(JobEntry& job, const std::string& reason);
   absl::Status CheckJobLimits(const std::string& caller) const;
+  absl::Status CheckWindowLimit(JobEntry& added);
   std::string ChooseJobId(const NewJob& job) const;
   JobView ViewOf(JobEntry& job, absl::Time now, bool is_brief);
 

@@ -3,10 +3,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/base/sha256.h"
 #include "common/base/status_macros.h"
 #include "common/wire/record.h"
 #include "coordinator/core/enter.h"
+#include "coordinator/search/job_windows.h"
 #include "coordinator/search/retained_states.h"
 
 namespace espalier {
@@ -77,6 +79,24 @@ absl::Status Coordinator::CheckJobLimits(const std::string& caller) const {
   return absl::OkStatus();
 }
 
+// Of a job that is about to be added.
+absl::Status Coordinator::CheckWindowLimit(JobEntry& added) {
+  const JobWindows own = WindowsOfJob(added.Preview());
+  double all = own.total;
+  for (const auto& [id, job] : jobs_) {
+    if (!IsFinal(job->record.state) && job->caller == added.caller) all += WindowsOfJob(job->Preview()).total;
+  }
+  const int64_t limit = parts_.options.limits.max_windows_per_caller;
+  if (all <= static_cast<double>(limit)) return absl::OkStatus();
+  const std::string why = absl::StrFormat(
+      "%s is %d: with it the job reads %.0f windows of %d tokens, the coordinator's limit for all jobs of one caller is %d "
+      "(--max-windows-per-caller)",
+      own.largest_field, own.largest_value, own.total, added.spec.sequence_length, limit);
+  if (own.total > static_cast<double>(limit)) return absl::InvalidArgumentError(absl::StrCat(why, "; ask for less"));
+  return absl::ResourceExhaustedError(absl::StrFormat("%s, and with your jobs that have not ended it would be %.0f; wait for one of "
+                                                      "them or cancel it", why, all));
+}
+
 absl::StatusOr<JobView> Coordinator::CreateJob(absl::Time now, const NewJob& job) {
   return Enter(now, [&]() -> absl::StatusOr<JobView> {
     ESPALIER_ASSIGN_OR_RETURN(JobEntry * earlier, FindJobOfRequest(job.request_id, job.submitted));
@@ -96,6 +116,8 @@ absl::StatusOr<JobView> Coordinator::CreateJob(absl::Time now, const NewJob& job
     ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<JobEntry> entry, JobEntry::Make(record, parts_.programs));
     ESPALIER_RETURN_IF_ERROR(CheckNotCollected(entry->Uploads(), false));
     ESPALIER_ASSIGN_OR_RETURN(entry->program, parts_.programs(record.job_id, entry->spec, entry->inputs));
+    entry->caller = job.caller;
+    ESPALIER_RETURN_IF_ERROR(CheckWindowLimit(*entry));
     const absl::Status status = Timed([&] { return parts_.store->InsertJob(record); });
     if (!status.ok()) {
       NoteStoreError("a new job", status);
@@ -104,7 +126,6 @@ absl::StatusOr<JobView> Coordinator::CreateJob(absl::Time now, const NewJob& job
       if (absl::IsAlreadyExists(status)) return absl::UnavailableError("the job may be stored; repeat the request");
       return status;
     }
-    entry->caller = job.caller;
     entry->RefreshQueue(now);
     JobEntry& added = *entry;
     job_order_.push_back(record.job_id);

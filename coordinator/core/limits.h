@@ -18,6 +18,9 @@ struct Limits {
   // is, is known until the coordinator restarts.
   int max_active_jobs = 1000;
   int max_active_jobs_per_caller = 50;
+  // Windows of their token files that these jobs of one caller read, from beginning to end. Generous: at 1,024 tokens a
+  // window 10^11 tokens; it stops a slip of zeros from taking the workers for years.
+  int64_t max_windows_per_caller = 100'000'000;
 
   // Workers that are known; each has one call waiting at most.
   int max_workers = 20'000;

@@ -11,6 +11,8 @@ namespace {
 
 constexpr int kMaxPriority = 100;
 constexpr double kMaxWeight = 100;
+// Far beyond any file and any patience; sums over a job's finalists and recoveries stay numbers.
+constexpr int64_t kMaxRecoveryTokens = 1'000'000'000'000'000;
 
 template <typename Value>
 absl::Status Refuse(const std::string& field, const Value& value, const std::string& possible) {
@@ -92,6 +94,8 @@ absl::Status CheckPhase(const std::string& field, const JobSpec& spec, const Pha
 
 absl::Status CheckRecovery(const std::string& field, const Recovery& recovery) {
   ESPALIER_RETURN_IF_ERROR(RequireAtLeast(field + ".tokens", recovery.tokens, 0));
+  if (recovery.tokens > kMaxRecoveryTokens)
+    return Refuse(field + ".tokens", recovery.tokens, absl::StrCat("it must be at most ", kMaxRecoveryTokens));
   ESPALIER_RETURN_IF_ERROR(RequireAtLeast(field + ".tokens_per_step", recovery.tokens_per_step, 0));
   if (recovery.tokens == 0) return absl::OkStatus();
   return CheckTrain(field + ".train", recovery.train);

@@ -1,4 +1,5 @@
 // Priorities, shares, requirements, quarantine and how much is taken on.
+#include "coordinator/search/job_windows.h"
 #include "tests/unit/core/fleet.h"
 
 namespace espalier::testing {
@@ -119,6 +120,44 @@ TEST_CASE("Limits: jobs beyond the limits are refused, and an ended one makes ro
   REQUIRE_OK(create("a", "ann"));  // the same request once more is no new job
   REQUIRE_OK(service.core->CancelJob(service.now, "a"));
   REQUIRE_OK(create("c", "ann"));
+}
+
+TEST_CASE("Limits: the windows that a caller's jobs read have a limit, and the refusal names the field and its value", "[core]") {
+  Service service(absl::Seconds(60));
+  const auto create = [&](const std::string& id, const std::string& caller, int64_t recovery_tokens) {
+    NewJob job = SmallJob(id, 1);
+    job.caller = caller;
+    job.resolved.recovery.tokens = recovery_tokens;
+    job.resolved.recovery.train.learning_rate = 1e-4;
+    return service.core->CreateJob(service.now, job).status();
+  };
+  // What one without recovery takes; then a limit under which two with ten times as much fit, and no third.
+  NewJob without = SmallJob("a", 1);
+  without.resolved.recovery.tokens = 0;
+  const int length = without.resolved.sequence_length;
+  const auto preview = ResolveJob(without.resolved, without.inputs);
+  REQUIRE_OK(preview);
+  const auto plain = static_cast<int64_t>(WindowsOfJob(*preview).total);
+  REQUIRE(plain > 10);
+  const int64_t much = 10 * plain;
+  service.options.limits.max_windows_per_caller = 2 * (plain + much) + plain;
+  service.Restart();
+  REQUIRE_OK(create("a", "ann", much * length));
+  REQUIRE_OK(create("b", "ann", much * length));
+  const absl::Status third = create("c", "ann", much * length);
+  CHECK(third.code() == absl::StatusCode::kResourceExhausted);
+  CHECK_THAT(std::string(third.message()), Catch::StartsWith(absl::StrCat("recovery.tokens is ", much * length, ":")) &&
+                                               Catch::Contains("--max-windows-per-caller") && Catch::Contains("cancel"));
+  REQUIRE_OK(create("d", "bob", much * length));  // another's
+  REQUIRE_OK(service.core->CancelJob(service.now, "a"));
+  REQUIRE_OK(create("c", "ann", much * length));
+  // One that no waiting would help, up to a slip of the largest number there is.
+  for (const int64_t tokens : {3 * (plain + much) * length, int64_t{1'000'000'000'000'000}}) {
+    const absl::Status alone = create("e", "eve", tokens);
+    CHECK(alone.code() == absl::StatusCode::kInvalidArgument);
+    CHECK_THAT(std::string(alone.message()), Catch::StartsWith(absl::StrCat("recovery.tokens is ", tokens, ":")));
+  }
+  CHECK(service.core->GetJob(service.now, "e").status().code() == absl::StatusCode::kNotFound);
 }
 
 TEST_CASE("Limits: a worker beyond the limit, or with too much to say, is refused", "[core]") {

@@ -148,8 +148,18 @@ grpc::ServerUnaryReactor* SearchServiceImpl::ListJobs(grpc::CallbackServerContex
   return Unary(context, Allow(*context, "ListJobs"), *parts_.main, [this, request, response]() -> absl::Status {
     const std::vector<JobView> views = parts_.coordinator->ListJobs(parts_.clock->Now());
     ESPALIER_ASSIGN_OR_RETURN(const Page page, PageOf(views.size(), request->page_size(), request->page_token(), 50, 1000));
-    for (size_t i = page.begin; i < page.end; ++i) *response->add_jobs() = ToProto(views[i]);
-    response->set_next_page_token(page.next_token);
+    std::string next_token = page.next_token;
+    size_t bytes = 0;
+    for (size_t i = page.begin; i < page.end; ++i) {
+      v1::Job job = ToProto(views[i]);
+      bytes += job.ByteSizeLong();
+      if (bytes > kMaxPageBytes && i > page.begin) {
+        next_token = PageToken(i);
+        break;
+      }
+      *response->add_jobs() = std::move(job);
+    }
+    response->set_next_page_token(next_token);
     return absl::OkStatus();
   });
 }

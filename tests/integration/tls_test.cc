@@ -5,6 +5,8 @@
 #include <boost/asio.hpp>
 #include <boost/asio/ssl.hpp>
 
+#include <functional>
+
 #include "common/base/files.h"
 #include "common/http/http_server.h"
 #include "common/security/channel.h"
@@ -189,6 +191,58 @@ TEST_CASE("TLS: a rotated certificate is served on new connections, and open one
                  files.folder / "server.key");
   CHECK(SerialAfter(port, third) != third);
   CHECK_FALSE(Passes(service, {files.Of("ca.pem"), "", ""}));
+}
+
+// Waits (real time: gRPC's own threads watch the files) until a new connection passes, or does not.
+bool Becomes(bool passes, const std::function<bool()>& try_one) {
+  for (int i = 0; i < 150; ++i) {
+    if (try_one() == passes) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  return false;
+}
+
+TEST_CASE("Mutual TLS: another authority for clients counts on new connections without a restart, open ones go on",
+          "[integration]") {
+  const Files files;
+  const std::string client_ca = files.folder / "client-ca.pem";
+  files.ca.WriteTo(client_ca);
+  const Service service("127.0.0.1:0", kToken, WithTls({client_ca, files.folder / "server.pem", files.folder / "server.key"}));
+  const ChannelSecurity worker{files.Of("ca.pem", "worker"), "", ""};
+  // Of another authority, and it trusts the coordinator's.
+  const ChannelSecurity stranger{files.Of("ca.pem", "stranger"), "", ""};
+  const auto credentials = MakeChannelCredentials(service.address(), worker);
+  REQUIRE_OK(credentials);
+  const Client open_before(service.address(), kToken, *credentials);
+  v1::ListJobsResponse jobs;
+  REQUIRE(open_before.search->ListJobs(open_before.Context(20).get(), {}, &jobs).ok());
+  REQUIRE_FALSE(Passes(service, stranger));
+
+  files.other_ca.WriteTo(client_ca);
+  CHECK(Becomes(true, [&] { return Passes(service, stranger); }));
+  CHECK(Becomes(false, [&] { return Passes(service, worker); }));
+  CHECK(open_before.search->ListJobs(open_before.Context(20).get(), {}, &jobs).ok());
+  files.ca.WriteTo(client_ca);
+  CHECK(Becomes(true, [&] { return Passes(service, worker); }));
+  CHECK(Becomes(false, [&] { return Passes(service, stranger); }));
+}
+
+TEST_CASE("Mutual TLS: a caller's replaced certificate is shown on its new connections without a restart", "[integration]") {
+  const Files files;
+  const Service service("127.0.0.1:0", kToken, WithTls(files.Of("ca.pem", "server")));
+  // One process for all of it, with one set of credentials, as a worker has.
+  const auto credentials = MakeChannelCredentials(service.address(), {files.Of("ca.pem", "stranger"), "", ""});
+  REQUIRE_OK(credentials);
+  const auto passes = [&] {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    const Client client(service.address(), kToken, *credentials, arguments);
+    v1::ListJobsResponse jobs;
+    return client.search->ListJobs(client.Context(20).get(), {}, &jobs).ok();
+  };
+  REQUIRE_FALSE(passes());
+  files.ca.Issue({.common_name = "worker-1"}, files.folder / "stranger.pem", files.folder / "stranger.key");
+  CHECK(Becomes(true, passes));  // files are looked at every ten seconds
 }
 
 TEST_CASE("TLS: files that cannot be used stop the start, and name what is wrong", "[integration]") {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/artifacts/artifact_counts.h"
 #include "common/artifacts/artifact_names.h"
 #include "common/artifacts/mapped_bytes.h"
 #include "common/base/sha256.h"
@@ -342,13 +343,22 @@ absl::StatusOr<std::unique_ptr<ArtifactStore>> OpenS3ArtifactStore(const S3Locat
   return store;
 }
 
-absl::StatusOr<std::unique_ptr<ArtifactStore>> OpenArtifactStore(const std::string& where, const std::string& endpoint) {
+namespace {
+
+absl::StatusOr<std::unique_ptr<ArtifactStore>> OpenUncounted(const std::string& where, const std::string& endpoint) {
   if (!IsObjectStorage(where)) {
     if (!endpoint.empty()) return absl::InvalidArgumentError("--artifact-endpoint: is for --artifacts s3://BUCKET/PREFIX");
     return OpenFolderArtifactStore(where);
   }
   ESPALIER_ASSIGN_OR_RETURN(const S3Location location, ParseS3Location(where, endpoint));
   return OpenS3ArtifactStore(location, {});
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ArtifactStore>> OpenArtifactStore(const std::string& where, const std::string& endpoint) {
+  ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<ArtifactStore> store, OpenUncounted(where, endpoint));
+  return CountOperations(std::move(store), &ArtifactCounts::OfProcess());
 }
 
 bool IsObjectStorage(const std::string& where) { return absl::StartsWith(where, "s3://"); }

@@ -57,9 +57,9 @@ void LogObserver::OnWorkerQuarantined(const std::string& worker_id, absl::Durati
   next_->OnWorkerQuarantined(worker_id, term, reasons);
 }
 
-void LogObserver::OnWorkerGone(const std::string& worker_id, const std::string& why) {
+void LogObserver::OnWorkerGone(const std::string& worker_id, WorkerEnd end, const std::string& why) {
   spdlog::info("worker {} gone: {}", worker_id, WithoutPaths(why));
-  next_->OnWorkerGone(worker_id, why);
+  next_->OnWorkerGone(worker_id, end, why);
 }
 
 void LogObserver::OnStoreError(const std::string& what, const absl::Status& status) {

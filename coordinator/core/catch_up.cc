@@ -67,7 +67,7 @@ absl::Status Coordinator::TellMissed(JobEntry& job, absl::Time now) {
     absl::Duration ran = absl::ZeroDuration();
     if (const std::optional<Lease> lease = leases_.Remove(token)) {
       ran = now - lease->granted_at;
-      NoteLeaseOver(*lease, true);
+      NoteLeaseOver(*lease, AttemptEnd::kCommitted);
     }
     if (const auto outcome = wire::ParseTaskOutcome(event.payload); outcome.ok()) {
       parts_.observer->OnCommitted(token, *outcome, ran);

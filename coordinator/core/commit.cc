@@ -21,6 +21,9 @@ absl::Status Coordinator::ApplyCommitted(JobEntry& job, const EventRecord& event
   if (const std::optional<absl::Duration> took = std::exchange(job.ended_generation, std::nullopt)) {
     parts_.observer->OnGenerationEnded(job.record.job_id, *took);
   }
+  for (const OffspringTallies& offspring : std::exchange(job.ended_offspring, {})) {
+    parts_.observer->OnOffspringMeasured(job.record.job_id, offspring);
+  }
   if (applied.ok()) return applied;
   // It was checked before it was committed, so this is a defect; the job must not hang.
   return ChangeState(job, JobState::kFailed, absl::StrCat("the search cannot go on: ", applied.message()), now);
@@ -86,7 +89,7 @@ std::optional<Verdict> Coordinator::Conclude(const CommitGroup::Member& member, 
     job.may_have_unwanted_leases = true;
     return Verdict{token, Decision::kSuperseded, "another attempt was committed"};
   }
-  if (lease.has_value()) NoteLeaseOver(*lease, true);
+  if (lease.has_value()) NoteLeaseOver(*lease, AttemptEnd::kCommitted);
   NoteDone(worker_id, token, member.failed_workers, now);
   if (const Lease* other = leases_.FindTask(token.job_id, token.task_id)) {
     notices_.workers.insert(other->worker_id);
@@ -94,7 +97,12 @@ std::optional<Verdict> Coordinator::Conclude(const CommitGroup::Member& member, 
       EndLease(*ended, AttemptEnd::kHandedBack, "another attempt was committed");
     }
   }
-  if (WorkerEntry* worker = workers_.Find(worker_id)) ++worker->committed_tasks;
+  if (WorkerEntry* worker = workers_.Find(worker_id)) {
+    ++worker->committed_tasks;
+    if (const auto* measurement = std::get_if<Measurement>(&outcome)) {
+      worker->peak_bytes = std::max(worker->peak_bytes, measurement->peak_bytes);
+    }
+  }
   NoteWork(job, outcome);
   job.stage_times.Note(token.task_id, worker_id, absl::ToDoubleSeconds(job.Elapsed(now)));
   for (const StageTime& ended : job.stage_times.TakeEnded()) parts_.observer->OnStageEnded(token.job_id, ended);

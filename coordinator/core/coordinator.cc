@@ -24,6 +24,15 @@ void Coordinator::SetListener(CoordinatorListener* listener) {
   listener_ = listener;
 }
 
+const char* Name(WorkerEnd end) {
+  switch (end) {
+    case WorkerEnd::kLeft: return "left";
+    case WorkerEnd::kDied: return "died";
+    case WorkerEnd::kSilent: return "silent";
+  }
+  return "unknown";
+}
+
 void Coordinator::LetTimePass(absl::Time now) {
   now_ = now;
   CatchUp(now);
@@ -33,7 +42,7 @@ void Coordinator::LetTimePass(absl::Time now) {
   for (const std::string& id : workers_.RemoveSilent(now, parts_.options.worker_memory)) {
     held_.erase(id);
     quarantine_.Forget(id);
-    parts_.observer->OnWorkerGone(id, "silent for long");
+    parts_.observer->OnWorkerGone(id, WorkerEnd::kSilent, "silent for long");
   }
   for (const std::string& id : quarantine_.Release(now)) {
     if (WorkerEntry* worker = workers_.Find(id)) workers_.SetQuarantined(*worker, false);
@@ -95,8 +104,9 @@ CoordinatorSnapshot Coordinator::Snapshot(absl::Time now) {
     snapshot.log_records = std::max(snapshot.log_records, job->last_sequence);
     if (job->record.state != JobState::kRunning || job->program == nullptr) continue;
     const int leased = static_cast<int>(job->leased.size());
-    snapshot.running.push_back(
-        {id, job->program->Progress(), static_cast<int>(job->queue.size()) - leased, leased, job->Health()});
+    snapshot.running.push_back({id, job->program->Progress(), static_cast<int>(job->queue.size()) - leased, leased,
+                                job->Health(), job->Preview().num_evaluations, job->useful_slot_seconds,
+                                job->wasted_slot_seconds});
   }
   for (const auto& [id, worker] : workers_.all()) {
     const int taken = leases_.NumOfWorker(id);
@@ -135,6 +145,7 @@ std::vector<WorkerView> Coordinator::ListWorkers(absl::Time now) {
     for (const Lease* lease : leases_.OfWorker(id)) view.activities.push_back({lease->token, lease->progress});
     view.committed_tasks = worker.committed_tasks;
     view.failed_tasks = worker.failed_tasks;
+    view.peak_bytes = worker.peak_bytes;
     for (const RetainedState& state : worker.states) view.retained_bytes += state.bytes;
   }
   return views;

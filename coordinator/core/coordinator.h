@@ -204,7 +204,7 @@ class Coordinator {
   void EndLease(const Lease& lease, AttemptEnd end, const std::string& reason);
   // Every lease begins and ends through these two, so that the job's queue and share agree with the table.
   void AddLease(Lease lease);
-  void NoteLeaseOver(const Lease& lease, bool is_complete);
+  void NoteLeaseOver(const Lease& lease, AttemptEnd end);
   void NoteExpired(const Lease& lease, const std::string& reason, absl::Time now);
   void GiveUpIfDue(JobEntry& job, const std::string& task_id, absl::Time now);
 

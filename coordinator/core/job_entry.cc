@@ -42,6 +42,7 @@ absl::Status JobEntry::EnsureProgram(JobStore& store) {
                                 status.message());
     return absl::FailedPreconditionError(replay_error);
   }
+  num_generations_ = program->Generations().size();
   return absl::OkStatus();
 }
 
@@ -86,8 +87,10 @@ absl::Status JobEntry::Apply(const EventRecord& event, absl::Time now) {
 
 // A generation that ends makes other tasks wanted, so that this need not be looked at with each outcome.
 void JobEntry::NoteGenerations(absl::Time now) {
-  const size_t count = program->Generations().size();
+  const std::vector<GenerationView> generations = program->Generations();
+  const size_t count = generations.size();
   if (count == num_generations_) return;
+  for (size_t i = num_generations_; i < count; ++i) ended_offspring.push_back(generations[i].offspring);
   if (generation_began_ < now) ended_generation = now - generation_began_;
   num_generations_ = count;
   generation_began_ = now;

@@ -103,6 +103,9 @@ class JobEntry {
   std::string caller;  // empty after a restart
   StageTimes stage_times;  // since this coordinator began
   std::set<std::string> artifacts;  // as of NoteArtifacts
+  double useful_slot_seconds = 0;  // of leases that are over, since this coordinator began
+  double wasted_slot_seconds = 0;
+  std::vector<OffspringTallies> ended_offspring;  // of generations that Apply ended
   std::optional<absl::Duration> ended_generation;  // set by Apply when one ended whose beginning is known
 
   // How the search does; the program must be there.

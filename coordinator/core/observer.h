@@ -10,10 +10,19 @@
 #include "common/domain/job.h"
 #include "common/domain/lease_token.h"
 #include "common/domain/task.h"
+#include "coordinator/search/offspring_tally.h"
 #include "coordinator/search/stage_times.h"
 #include "coordinator/store/job_store.h"
 
 namespace espalier {
+
+// How the coordinator lost sight of a worker.
+enum class WorkerEnd {
+  kLeft,    // it drained and said goodbye
+  kDied,    // its supervisor told of its end
+  kSilent,  // nothing was heard for long
+};
+const char* Name(WorkerEnd end);  // "left", "died", "silent"
 
 class CoordinatorObserver {
  public:
@@ -25,10 +34,12 @@ class CoordinatorObserver {
                             const std::string& /*reason*/) {}
   // `ran`: since the lease was granted; zero for an outcome taken over from another job's bank.
   virtual void OnCommitted(const LeaseToken& /*token*/, const TaskOutcome& /*outcome*/, absl::Duration /*ran*/) {}
-  // A lease is over after `held`; `is_committed`: what it was for was committed, else its time is lost.
-  virtual void OnLeaseOver(absl::Duration /*held*/, bool /*is_committed*/) {}
+  // A lease is over after `held`; unless `end` is kCommitted its time is lost.
+  virtual void OnLeaseOver(absl::Duration /*held*/, AttemptEnd /*end*/) {}
   // A generation of a search has ended, `took` after the one before.
   virtual void OnGenerationEnded(const std::string& /*job_id*/, absl::Duration /*took*/) {}
+  // What became of its offspring.
+  virtual void OnOffspringMeasured(const std::string& /*job_id*/, const OffspringTallies& /*offspring*/) {}
   // A stage of it; told when the whole generation is over.
   virtual void OnStageEnded(const std::string& /*job_id*/, const StageTime& /*time*/) {}
   virtual void OnReportRefused(const LeaseToken& /*token*/, const std::string& /*reason*/) {}
@@ -37,7 +48,7 @@ class CoordinatorObserver {
   // `reasons` empty: it gets leases again.
   virtual void OnWorkerQuarantined(const std::string& /*worker_id*/, absl::Duration /*term*/,
                                    const std::vector<std::string>& /*reasons*/) {}
-  virtual void OnWorkerGone(const std::string& /*worker_id*/, const std::string& /*why*/) {}
+  virtual void OnWorkerGone(const std::string& /*worker_id*/, WorkerEnd /*end*/, const std::string& /*why*/) {}
   virtual void OnStoreError(const std::string& /*what*/, const absl::Status& /*status*/) {}
   virtual void OnStoreWrite(absl::Duration /*took*/) {}
 };

@@ -76,7 +76,7 @@ void Coordinator::RestoreAttempts(JobEntry& job, const std::vector<AttemptRecord
     if (!is_wanted) continue;
     // The end of an earlier one was not stored: the newest is the one that somebody may be working on.
     if (const Lease* older = leases_.FindTask(job.record.job_id, task_id)) {
-      NoteLeaseOver(*leases_.Remove(LeaseToken(older->token)), false);
+      NoteLeaseOver(*leases_.Remove(LeaseToken(older->token)), AttemptEnd::kExpired);
     }
     Lease lease;
     lease.token = attempt.token;

@@ -1,4 +1,5 @@
 // What becomes of the attempts that workers report, and of leases that end.
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -25,7 +26,7 @@ void Coordinator::EndLease(const Lease& lease, AttemptEnd end, const std::string
   const absl::Status status = Timed([&] { return parts_.store->EndAttempt(lease.token, end, reason); });
   // Not durable means: after a restart the lease gets a fresh term and ends again.
   if (!status.ok()) NoteStoreError("the end of a lease", status);
-  NoteLeaseOver(lease, false);
+  NoteLeaseOver(lease, end);
   parts_.observer->OnLeaseEnded(lease.token, lease.worker_id, end, reason);
 }
 
@@ -38,17 +39,19 @@ void Coordinator::AddLease(Lease lease) {
   if (WorkerEntry* worker = workers_.Find(worker_id)) workers_.SetNumLeases(*worker, leases_.NumOfWorker(worker_id));
 }
 
-void Coordinator::NoteLeaseOver(const Lease& lease, bool is_complete) {
+void Coordinator::NoteLeaseOver(const Lease& lease, AttemptEnd end) {
   if (WorkerEntry* worker = workers_.Find(lease.worker_id)) {
     workers_.SetNumLeases(*worker, leases_.NumOfWorker(lease.worker_id));
   }
-  parts_.observer->OnLeaseOver(now_ - lease.granted_at, is_complete);
+  parts_.observer->OnLeaseOver(now_ - lease.granted_at, end);
   const auto found = jobs_.find(lease.token.job_id);
   if (found == jobs_.end()) return;
   JobEntry& job = *found->second;
   job.SetLeased(lease.token.task_id, false);
-  shares_.SettleLease(lease.token.job_id, job.spec.weight, lease.charged_seconds,
-                      absl::ToDoubleSeconds(now_ - lease.granted_at), is_complete);
+  const bool is_complete = end == AttemptEnd::kCommitted;
+  const double seconds = absl::ToDoubleSeconds(now_ - lease.granted_at);
+  (is_complete ? job.useful_slot_seconds : job.wasted_slot_seconds) += std::max(0.0, seconds);
+  shares_.SettleLease(lease.token.job_id, job.spec.weight, lease.charged_seconds, seconds, is_complete);
 }
 
 void Coordinator::NoteExpired(const Lease& lease, const std::string& reason, absl::Time now) {

@@ -37,7 +37,10 @@ void AddPopulation(const std::vector<CandidateView>& candidates, const Generatio
   if (fitness.empty()) return;
   std::sort(fitness.begin(), fitness.end());
   health->best_fitness = fitness.front();
-  health->median_fitness = fitness[fitness.size() / 2];
+  const auto rank = [&](size_t tenths) { return fitness[std::min(fitness.size() - 1, fitness.size() * tenths / 10)]; };
+  health->p10_fitness = rank(1);
+  health->median_fitness = rank(5);
+  health->p90_fitness = rank(9);
   health->worst_fitness = fitness.back();
 }
 

@@ -9,7 +9,9 @@ struct SearchHealth {
   int generations = 0;  // that have ended
   // Of the candidates of the last one that were measured, at the last stage that each reached.
   double best_fitness = 0;
+  double p10_fitness = 0;  // a tenth of them is as good or better
   double median_fitness = 0;
+  double p90_fitness = 0;
   double worst_fitness = 0;
   double diversity_ratio = 0;     // mean share of units in which two of its candidates differ
   double unique_ratio = 0;        // of its candidates, those with a mask of their own

@@ -152,7 +152,10 @@ void Coordinator::RemoveWorker(const std::string& worker_id, AttemptEnd end, con
       EndLease(lease, end, reason);
     }
   }
-  if (workers_.Find(worker_id) != nullptr) parts_.observer->OnWorkerGone(worker_id, reason);
+  if (workers_.Find(worker_id) != nullptr) {
+    const WorkerEnd how = end == AttemptEnd::kHandedBack ? WorkerEnd::kLeft : WorkerEnd::kDied;
+    parts_.observer->OnWorkerGone(worker_id, how, reason);
+  }
   workers_.Remove(worker_id);
   quarantine_.Forget(worker_id);
   held_.erase(worker_id);

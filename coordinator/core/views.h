@@ -52,6 +52,7 @@ struct WorkerView {
   int64_t committed_tasks = 0;
   int64_t failed_tasks = 0;
   int64_t retained_bytes = 0;
+  int64_t peak_bytes = 0;  // of device memory, the most that an evaluation took; 0 on a CPU
   std::vector<std::string> quarantine_reasons;  // empty: it is not in quarantine
   absl::Duration quarantine_left;
 };
@@ -66,6 +67,10 @@ struct CoordinatorSnapshot {
     int tasks_queued = 0;
     int tasks_leased = 0;
     SearchHealth health;
+    int64_t planned_evaluations = 0;  // JobPreview's
+    // Time of its leases that are over, since this coordinator began.
+    double useful_slot_seconds = 0;
+    double wasted_slot_seconds = 0;
   };
   std::vector<RunningJob> running;
   int64_t log_records = 0;  // events committed so far

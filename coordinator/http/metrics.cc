@@ -10,6 +10,8 @@
 #include <mutex>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "common/artifacts/artifact_counts.h"
 #include "common/http/process_metrics.h"
 #include "common/security/tls_files.h"
 #include "coordinator/http/search_metrics.h"
@@ -39,6 +41,12 @@ bool IsLongCall(const std::string& method) {
   return false;
 }
 
+// The workers' words are for people; these few kinds are what metrics tell apart.
+const char* KindOfInfeasible(const std::string& reason) {
+  if (absl::StartsWith(reason, "out of memory")) return "memory";
+  return absl::StrContains(reason, "finite") || absl::StrContains(reason, "the training loss became") ? "not_finite" : "other";
+}
+
 class MetricsImpl final : public Metrics {
  public:
   explicit MetricsImpl(const std::string& version) {
@@ -54,6 +62,15 @@ class MetricsImpl final : public Metrics {
       committed_.Add({{"kind", Name(TaskKind::kEvaluate)}, {"outcome", outcome}});
     }
     for (const char* use : {"trained", "replayed", "scored"}) tokens_.Add({{"use", use}});
+    for (const char* reason : {"memory", "not_finite", "other", "given_up"}) infeasible_.Add({{"reason", reason}});
+    for (const Operator by : kOperators) {
+      offspring_.Add({{"operator", espalier::Name(by)}});
+      improved_.Add({{"operator", espalier::Name(by)}});
+    }
+    for (const char* cause : {"expired", "failed", "handed_back"}) wasted_.Add({{"cause", cause}});
+    for (const WorkerEnd end : {WorkerEnd::kLeft, WorkerEnd::kDied, WorkerEnd::kSilent}) {
+      workers_gone_.Add({{"end", espalier::Name(end)}});
+    }
     for (const char* outcome : {"useful", "wasted"}) slot_seconds_.Add({{"outcome", outcome}});
     for (const char* code : {"RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE"}) store_errors_.Add({{"code", code}});
     standing_by_.Set(0);
@@ -84,13 +101,26 @@ class MetricsImpl final : public Metrics {
     const bool is_feasible = measurement == nullptr || measurement->feasible;
     committed_.Add({{"kind", Name(kind)}, {"outcome", is_feasible ? "succeeded" : "infeasible"}}).Increment();
     if (measurement == nullptr) return;
+    if (!is_feasible) infeasible_.Add({{"reason", KindOfInfeasible(measurement->infeasible_reason)}}).Increment();
     tokens_.Add({{"use", "trained"}}).Increment(static_cast<double>(measurement->trained_tokens));
     tokens_.Add({{"use", "replayed"}}).Increment(static_cast<double>(measurement->replayed_tokens));
     tokens_.Add({{"use", "scored"}}).Increment(static_cast<double>(measurement->scored_tokens));
     engine_seconds_.Increment(measurement->assemble_seconds + measurement->train_seconds + measurement->score_seconds);
   }
-  void OnLeaseOver(absl::Duration held, bool is_committed) override {
-    slot_seconds_.Add({{"outcome", is_committed ? "useful" : "wasted"}}).Increment(std::max(0.0, absl::ToDoubleSeconds(held)));
+  void OnLeaseOver(absl::Duration held, AttemptEnd end) override {
+    const bool is_committed = end == AttemptEnd::kCommitted;
+    const double seconds = std::max(0.0, absl::ToDoubleSeconds(held));
+    slot_seconds_.Add({{"outcome", is_committed ? "useful" : "wasted"}}).Increment(seconds);
+    if (!is_committed) wasted_.Add({{"cause", Name(end)}}).Increment(seconds);
+  }
+  void OnOffspringMeasured(const std::string&, const OffspringTallies& offspring) override {
+    for (const Operator by : kOperators) {
+      offspring_.Add({{"operator", espalier::Name(by)}}).Increment(offspring[by].drawn);
+      improved_.Add({{"operator", espalier::Name(by)}}).Increment(offspring[by].improved);
+    }
+  }
+  void OnWorkerGone(const std::string&, WorkerEnd end, const std::string&) override {
+    workers_gone_.Add({{"end", espalier::Name(end)}}).Increment();
   }
   void OnGenerationEnded(const std::string&, absl::Duration took) override {
     generation_seconds_.Observe(absl::ToDoubleSeconds(took));
@@ -103,7 +133,11 @@ class MetricsImpl final : public Metrics {
     if (!reasons.empty()) quarantines_.Increment();
   }
   void OnReportRefused(const LeaseToken&, const std::string&) override { reports_rejected_.Increment(); }
-  void OnTaskGivenUp(const std::string&, const std::string&, const std::string&) override { given_up_.Increment(); }
+  void OnTaskGivenUp(const std::string&, const std::string& task_id, const std::string&) override {
+    given_up_.Increment();
+    // Only an evaluation counts as infeasible; anything else fails its job.
+    if (absl::StartsWith(task_id, "evaluate/")) infeasible_.Add({{"reason", "given_up"}}).Increment();
+  }
   void OnStoreError(const std::string&, const absl::Status& status) override {
     store_errors_.Add({{"code", absl::StatusCodeToString(status.code())}}).Increment();
   }
@@ -134,6 +168,13 @@ class MetricsImpl final : public Metrics {
     AddSearchMetrics(snapshot, running);
     auto& versions = BuildGauge().Name("espalier_workers_by_version").Help("Workers by their version.").Register(running);
     for (const auto& [version, count] : snapshot.workers_by_version) versions.Add({{"version", version}}).Set(count);
+    auto& artifacts = BuildCounter()
+                          .Name("espalier_artifact_operations_total")
+                          .Help("Operations on artifacts by the coordinator.")
+                          .Register(running);
+    ArtifactCounts::OfProcess().ForEach([&](ArtifactOperation operation, ArtifactResult result, int64_t count) {
+      artifacts.Add({{"op", espalier::Name(operation)}, {"result", espalier::Name(result)}}).Increment(static_cast<double>(count));
+    });
     std::vector<prometheus::MetricFamily> families = registry_.Collect();
     for (prometheus::MetricFamily& family : running.Collect()) families.push_back(std::move(family));
     return prometheus::TextSerializer().Serialize(families) + ProcessMetricsText();
@@ -188,6 +229,28 @@ class MetricsImpl final : public Metrics {
       BuildCounter().Name("espalier_evaluations_total").Help("Committed outcomes of tasks.").Register(registry_);
   prometheus::Family<prometheus::Counter>& tokens_ =
       BuildCounter().Name("espalier_tokens_total").Help("Tokens of committed evaluations.").Register(registry_);
+  prometheus::Family<prometheus::Counter>& infeasible_ =
+      BuildCounter().Name("espalier_infeasible_total").Help("Candidates' evaluations that could not be, by why.").Register(registry_);
+  prometheus::Family<prometheus::Counter>& offspring_ =
+      BuildCounter()
+          .Name("espalier_offspring_total")
+          .Help("Offspring of generations that ended, by the operators that made them.")
+          .Register(registry_);
+  prometheus::Family<prometheus::Counter>& improved_ =
+      BuildCounter()
+          .Name("espalier_offspring_improved_total")
+          .Help("Of espalier_offspring_total, those that were better than their parent in the last stage.")
+          .Register(registry_);
+  prometheus::Family<prometheus::Counter>& wasted_ =
+      BuildCounter()
+          .Name("espalier_wasted_slot_seconds_total")
+          .Help("What espalier_slot_seconds_total calls wasted, by how the lease ended.")
+          .Register(registry_);
+  prometheus::Family<prometheus::Counter>& workers_gone_ =
+      BuildCounter()
+          .Name("espalier_workers_gone_total")
+          .Help("Workers that left after draining, whose supervisor told of their death, or that fell silent.")
+          .Register(registry_);
   prometheus::Family<prometheus::Counter>& store_errors_ =
       BuildCounter().Name("espalier_store_errors_total").Help("Writes that the store refused.").Register(registry_);
   prometheus::Counter& engine_seconds_ = BuildCounter()

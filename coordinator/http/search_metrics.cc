@@ -26,7 +26,23 @@ class ProgressGauges {
         stage_(BuildGauge().Name("espalier_stage").Help("Stage of the running generation.").Register(registry)),
         trained_(BuildGauge().Name("espalier_trained_tokens").Help("Committed train tokens.").Register(registry)),
         planned_tokens_(
-            BuildGauge().Name("espalier_planned_train_tokens").Help("Train tokens of the schedule.").Register(registry)) {}
+            BuildGauge().Name("espalier_planned_train_tokens").Help("Train tokens of the schedule.").Register(registry)),
+        evaluations_(BuildGauge()
+                         .Name("espalier_used_evaluations")
+                         .Help("Evaluations that a running search has had committed.")
+                         .Register(registry)),
+        planned_evaluations_(BuildGauge()
+                                 .Name("espalier_planned_evaluations")
+                                 .Help("Evaluations of the whole schedule of a running search.")
+                                 .Register(registry)),
+        device_seconds_(BuildGauge()
+                            .Name("espalier_search_device_seconds")
+                            .Help("Device time of all that a running search has had committed, also before a restart.")
+                            .Register(registry)),
+        slot_seconds_(BuildGauge()
+                          .Name("espalier_search_slot_seconds")
+                          .Help("Time of a running search's leases that are over, since this coordinator began.")
+                          .Register(registry)) {}
 
   void Set(const RunningSearch& job, const prometheus::Labels& search) {
     tasks_.Add({{"search", job.job_id}, {"state", "queued"}}).Set(job.tasks_queued);
@@ -36,6 +52,11 @@ class ProgressGauges {
     stage_.Add(search).Set(job.progress.stage);
     trained_.Add(search).Set(static_cast<double>(job.progress.trained_tokens));
     planned_tokens_.Add(search).Set(static_cast<double>(job.progress.planned_train_tokens));
+    evaluations_.Add(search).Set(static_cast<double>(job.progress.num_evaluations));
+    planned_evaluations_.Add(search).Set(static_cast<double>(job.planned_evaluations));
+    device_seconds_.Add(search).Set(job.progress.engine_seconds);
+    slot_seconds_.Add({{"search", job.job_id}, {"outcome", "useful"}}).Set(job.useful_slot_seconds);
+    slot_seconds_.Add({{"search", job.job_id}, {"outcome", "wasted"}}).Set(job.wasted_slot_seconds);
   }
 
  private:
@@ -45,6 +66,10 @@ class ProgressGauges {
   Family<Gauge>& stage_;
   Family<Gauge>& trained_;
   Family<Gauge>& planned_tokens_;
+  Family<Gauge>& evaluations_;
+  Family<Gauge>& planned_evaluations_;
+  Family<Gauge>& device_seconds_;
+  Family<Gauge>& slot_seconds_;
 };
 
 // How good what it found is, and how varied what it tries.
@@ -92,7 +117,9 @@ class QualityGauges {
     const SearchHealth& health = job.health;
     if (health.generations == 0) return;
     population_.Add({{"search", job.job_id}, {"rank", "best"}}).Set(health.best_fitness);
+    population_.Add({{"search", job.job_id}, {"rank", "p10"}}).Set(health.p10_fitness);
     population_.Add({{"search", job.job_id}, {"rank", "median"}}).Set(health.median_fitness);
+    population_.Add({{"search", job.job_id}, {"rank", "p90"}}).Set(health.p90_fitness);
     population_.Add({{"search", job.job_id}, {"rank", "worst"}}).Set(health.worst_fitness);
     diversity_.Add(search).Set(health.diversity_ratio);
     unique_.Add(search).Set(health.unique_ratio);

@@ -26,6 +26,7 @@ struct WorkerEntry {
   std::map<std::string, int> last_layer;
   int64_t committed_tasks = 0;
   int64_t failed_tasks = 0;
+  int64_t peak_bytes = 0;  // of device memory, the most that an evaluation took there
 
   bool Retains(const StateKey& key) const;
   bool HasTrained(const std::string& mask_digest) const;

@@ -96,6 +96,7 @@ class Evolution {
   std::vector<Ranked> MeasuredMembers() const;
   void Record(int candidate, int stage, const Measurement& measurement);
   double AgreementOfStages() const;
+  OffspringTallies TallyOffspring() const;
   std::string SelectKey(int candidate) const;
   void WantSelectOf(int candidate);
   double SelectFitnessOf(int candidate) const;
@@ -127,6 +128,7 @@ class Evolution {
 
   // Of the running generation.
   int first_candidate_ = 0;
+  std::vector<Operator> made_by_;                      // from first_candidate_ on
   std::vector<int> members_;                          // of the stage: candidates
   std::vector<std::map<int, Measurement>> by_stage_;  // by candidate
   std::map<std::string, int> member_of_task_;         // of the stage

@@ -25,6 +25,7 @@ void Evolution::BeginGeneration() {
   first_candidate_ = static_cast<int>(candidates_.size());
   by_stage_.clear();
   members_.clear();
+  made_by_.clear();
   const MutationWeights weights = {phase().same_kind_weight, phase().cross_kind_weight};
   const std::vector<Offspring> offspring =
       DrawOffspring(candidates_[parent_].mask, plan_->ladder, bank_->cost, plan_->target, weights, plan_->spec.seed,
@@ -32,6 +33,7 @@ void Evolution::BeginGeneration() {
   for (size_t i = 0; i < offspring.size(); ++i) {
     members_.push_back(
         AddCandidate(absl::StrFormat("p%d/g%d/c%02d", phase_, generation_, i), phase_, generation_, offspring[i].mask));
+    made_by_.push_back(offspring[i].by);
   }
   stage_ = 0;
   WantParent();
@@ -123,6 +125,7 @@ void Evolution::EndGeneration(int winner) {
   view.scored_tokens = tally_->scored_tokens;
   view.engine_seconds = tally_->engine_seconds;
   view.rank_agreement = AgreementOfStages();
+  view.offspring = TallyOffspring();
   generations_.push_back(std::move(view));
 
   const bool is_new = winner != parent_;
@@ -130,6 +133,21 @@ void Evolution::EndGeneration(int winner) {
   if (is_new) curves_->WantOneShot(*bank_, OneShotKind::kCurve, candidate.mask);
   state_ = State::kMeasuringParent;
   if (is_new && HasPatience(plan_->spec, phase())) WantSelectOf(winner);
+}
+
+// Before the winner takes the parent's place.
+OffspringTallies Evolution::TallyOffspring() const {
+  OffspringTallies tallies;
+  for (const Operator by : made_by_) ++tallies[by].drawn;
+  if (by_stage_.size() < phase().stages.size()) return tallies;
+  const std::map<int, Measurement>& last = by_stage_.back();
+  const auto parent = last.find(parent_);
+  for (const auto& [member, measurement] : last) {
+    if (member == parent_ || !measurement.feasible || parent == last.end()) continue;
+    const bool is_better = !parent->second.feasible || measurement.fitness < parent->second.fitness;
+    if (is_better) ++tallies[made_by_.at(static_cast<size_t>(member - first_candidate_))].improved;
+  }
+  return tallies;
 }
 
 bool Evolution::IsParentReusable() const {

@@ -17,6 +17,7 @@
 #include "common/domain/job.h"
 #include "common/domain/job_inputs.h"
 #include "common/domain/task.h"
+#include "coordinator/search/offspring_tally.h"
 
 namespace espalier {
 
@@ -64,6 +65,7 @@ struct GenerationView {
   int64_t scored_tokens = 0;
   double engine_seconds = 0;  // sum over the job's committed tasks so far
   double rank_agreement = 0;  // Spearman between the first trained stage and the last over common candidates
+  OffspringTallies offspring;
 };
 
 struct JobProgress {

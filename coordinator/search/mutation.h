@@ -8,6 +8,7 @@
 #include "common/base/random.h"
 #include "common/domain/cost.h"
 #include "common/domain/mask.h"
+#include "coordinator/search/offspring_tally.h"
 
 namespace espalier {
 
@@ -17,15 +18,21 @@ struct MutationWeights {
   double cross_kind = 0;  // one of each
 };
 
+struct Mutation {
+  Mask mask;
+  Operator by = Operator::kSameKind;
+};
+
 // n = min(U{1..3}, U{1..3}) switches. A switch lowers one random unit that is not intact and raises one random unit
 // that is not at its last level (as published, it may be the same one); same-kind switches choose the kind in
 // proportion to its number of units, cross-kind switches choose the direction evenly. A switch that no unit allows is
 // left out.
-Mask Mutate(const Mask& parent, const Ladder& ladder, const MutationWeights& weights, KeyedRandom* random);
+Mutation Mutate(const Mask& parent, const Ladder& ladder, const MutationWeights& weights, KeyedRandom* random);
 
 struct Offspring {
   Mask mask;
   std::string digest;
+  Operator by = Operator::kSameKind;
 };
 
 inline constexpr int kMaxFailedDraws = 1000;

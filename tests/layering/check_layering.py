@@ -43,7 +43,7 @@ ALLOWED = {
     "worker/train": ["common/base", "common/domain", "common/checkpoint", "worker/model", "worker/score"],
     "worker/engine": ["common/base", "common/domain", "common/checkpoint", "common/artifacts", "worker/model",
                       "worker/score", "worker/prune", "worker/train"],
-    "worker/session": ["common/base", "common/domain", "common/http", "common/security", "common/wire",
+    "worker/session": ["common/base", "common/domain", "common/http", "common/security", "common/wire", "common/artifacts/artifact_counts.h",
                        "worker/engine/engine.h"],
     "client/process": ["common/base"],
     "client/suggest": [],

@@ -13,7 +13,7 @@ import harness
 UNITS = ("_seconds", "_bytes", "_total", "_ratio", "_timestamp_seconds", "_info")
 COUNTS = {  # gauges of things that are counted or have no unit, and what they are
     "espalier_searches": "jobs", "espalier_tasks": "tasks", "espalier_generation": "number", "espalier_planned_generations": "number",
-    "espalier_stage": "number", "espalier_trained_tokens": "tokens", "espalier_planned_train_tokens": "tokens", "espalier_best_fitness": "nats per token",
+    "espalier_stage": "number", "espalier_trained_tokens": "tokens", "espalier_used_evaluations": "evaluations", "espalier_planned_evaluations": "evaluations", "espalier_planned_train_tokens": "tokens", "espalier_best_fitness": "nats per token",
     "espalier_best_fitness_standard_error": "nats per token", "espalier_population_fitness": "nats per token", "espalier_stage_rank_agreement": "-1 to 1",
     "espalier_stagnation_generations": "generations", "espalier_workers": "workers", "espalier_workers_lost": "workers",
     "espalier_workers_by_version": "workers", "espalier_worker_slots": "slots", "espalier_wanted_slots": "slots", "espalier_waiting_calls": "calls",
@@ -21,12 +21,12 @@ COUNTS = {  # gauges of things that are counted or have no unit, and what they a
     "espalier_worker_own_slots": "slots", "espalier_worker_tokens_per_second": "tokens a second", "espalier_worker_connected": "0 or 1",
     "process_open_fds": "files", "process_max_fds": "files", "process_threads": "threads",
 }
-LABELS = {"le", "kind", "outcome", "end", "use", "code", "state", "search", "rank", "method", "version", "device", "device_name", "step", "location",
+LABELS = {"le", "kind", "outcome", "end", "use", "code", "op", "operator", "reason", "cause", "state", "search", "rank", "method", "version", "device", "device_name", "step", "location",
           "result"}
-SEARCH_GAUGES = 14  # metrics that may carry a search's id
+SEARCH_GAUGES = 18  # metrics that may carry a search's id
 PANELS = {"timeseries", "stat", "gauge", "table", "heatmap", "histogram", "state-timeline", "piechart", "row"}
 FOREIGN = {"up", "scrape_duration_seconds", "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_POWER_USAGE",
-           "DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_XID_ERRORS"}
+           "DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_XID_ERRORS", "DCGM_FI_DEV_ROW_REMAP_FAILURE"}
 WORDS = {"sum", "min", "max", "avg", "count", "by", "without", "on", "and", "or", "unless", "bool", "rate", "increase", "deriv", "changes", "absent", "topk",
          "scalar", "time", "vector", "histogram_quantile", "predict_linear", "clamp_min", "max_over_time"}
 check = harness.check

@@ -146,6 +146,32 @@ def results_are_wrong(prometheus, deployment):
         deployment.kill_worker(port)
 
 
+def artifacts_are_damaged(prometheus, deployment):
+    """A byte of each level bank flips on the disk: a new worker that reads them says so, and they are built again."""
+    port = deployment.start_worker(is_real=True)
+    prometheus.aim("espalier-worker", [port])
+    harness.wait_until(lambda: prometheus.up("espalier-worker") == ["1"], 60, "the worker is scraped")
+    time.sleep(2)
+    damaged = 0
+    for path in (deployment.artifacts / "sha256").rglob("*"):
+        if not path.is_file():
+            continue
+        with open(path, "r+b") as file:
+            file.seek(path.stat().st_size // 2)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 1]))
+        damaged += 1
+    harness_check(damaged > 2, f"{damaged} artifacts")
+    code, _, err = deployment.run("submit", "--job", deployment.folder / "job.textproto", "--job-id", "third")
+    harness_check(code == 0, f"submit: {code}: {err}")
+    expect(prometheus, f"{damaged} artifacts are damaged", "EspalierArtifactErrors", seconds=120)
+    harness.wait_until(lambda: deployment.state_of("third") in ("SUCCEEDED", "FAILED"), 900, "the job ends")
+    harness_check(deployment.state_of("third") == "SUCCEEDED", f"with a bank that was built again: {deployment.state_of('third')}")
+    print("      the job went on with a bank that was built again", flush=True)
+    deployment.kill_worker(port)
+
+
 def callers_are_refused(prometheus, deployment):
     def call_without_the_role():
         deployment.run("submit", "--model", harness.TINY, "--tokens", harness.SAMPLES, "--target", "60%", role="read")
@@ -200,8 +226,8 @@ def the_coordinator_goes(prometheus, deployment, worker):
 
 
 def cards_fail(prometheus):
-    Cards.values = {**Cards.values, "DCGM_FI_DEV_XID_ERRORS": 79, "DCGM_FI_DEV_GPU_TEMP": 93}
-    expect(prometheus, "a card falls off the bus, hot", "EspalierGpuErrors", "EspalierGpuHot")
+    Cards.values = {**Cards.values, "DCGM_FI_DEV_XID_ERRORS": 79, "DCGM_FI_DEV_GPU_TEMP": 93, "DCGM_FI_DEV_ROW_REMAP_FAILURE": 1}
+    expect(prometheus, "a card falls off the bus, hot, its memory broken", "EspalierGpuErrors", "EspalierGpuHot", "EspalierGpuRowRemapFailure")
 
 
 def submit_fake(deployment, job, generations):
@@ -232,7 +258,7 @@ def main():
             prometheus.aim("dcgm", [cards.server_address[1]])
             story = [lambda: healthy_job(prometheus, deployment), lambda: workers_die(prometheus, deployment),
                      lambda: a_stage_stalls(prometheus, deployment), lambda: results_are_wrong(prometheus, deployment),
-                     lambda: callers_are_refused(prometheus, deployment),
+                     lambda: artifacts_are_damaged(prometheus, deployment), lambda: callers_are_refused(prometheus, deployment),
                      lambda: the_coordinator_goes(prometheus, deployment, disks_fill(prometheus, deployment)), lambda: cards_fail(prometheus),
                      lambda: standby_story(prometheus, programs, folder, expect)]
             for part in story:

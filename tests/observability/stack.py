@@ -81,7 +81,7 @@ class Cards(http.server.BaseHTTPRequestHandler):
     """Stands in for dcgm-exporter, which wants a GPU: its series by their names, for one card."""
 
     values = {"DCGM_FI_DEV_GPU_UTIL": 97, "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE": 0.4, "DCGM_FI_DEV_FB_USED": 40960,
-              "DCGM_FI_DEV_POWER_USAGE": 550, "DCGM_FI_DEV_GPU_TEMP": 60, "DCGM_FI_DEV_XID_ERRORS": 0}
+              "DCGM_FI_DEV_POWER_USAGE": 550, "DCGM_FI_DEV_GPU_TEMP": 60, "DCGM_FI_DEV_XID_ERRORS": 0, "DCGM_FI_DEV_ROW_REMAP_FAILURE": 0}
 
     def do_GET(self):
         body = "".join(f'# TYPE {name} gauge\n{name}{{gpu="0",Hostname="node"}} {value}\n' for name, value in self.values.items()).encode()

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/artifacts/artifact_counts.h"
 #include "common/http/process_metrics.h"
 
 namespace espalier {
@@ -64,6 +65,7 @@ class WorkerMetricsImpl final : public WorkerMetrics {
     }
     for (const char* use : {"trained", "replayed", "scored"}) tokens_.Add({{"use", use}});
     for (const char* result : {"answered", "failed"}) calls_.Add({{"result", result}});
+    for (const char* result : {"found", "replayed"}) resumed_.Add({{"result", result}});
     for (const char* kind : {"bank", "export"}) artifact_bytes_.Add({{"kind", kind}});
   }
 
@@ -105,6 +107,7 @@ class WorkerMetricsImpl final : public WorkerMetrics {
     }
     tasks_.Add({{"kind", Name(task.kind())}, {"outcome", OutcomeOf(outcome)}}).Increment();
     task_seconds_.Add({{"kind", Name(task.kind())}}, kWorkerTaskSeconds).Observe(absl::ToDoubleSeconds(taken));
+    if (outcome.ok()) CountResumed(task, *outcome);
     if (outcome.ok()) CountOutcome(*outcome);
   }
   void OnDiskFull(const Task&, const absl::Status&, absl::Duration) override { disk_full_.Increment(); }
@@ -118,6 +121,13 @@ class WorkerMetricsImpl final : public WorkerMetrics {
     SetDisk();
     prometheus::Registry running;  // what exists only while a task runs
     SetRunning(running);
+    auto& artifacts = BuildCounter()
+                          .Name("espalier_worker_artifact_operations_total")
+                          .Help("Operations on artifacts by this worker.")
+                          .Register(running);
+    ArtifactCounts::OfProcess().ForEach([&](ArtifactOperation operation, ArtifactResult result, int64_t count) {
+      artifacts.Add({{"op", Name(operation)}, {"result", Name(result)}}).Increment(static_cast<double>(count));
+    });
     std::vector<prometheus::MetricFamily> families = registry_.Collect();
     for (prometheus::MetricFamily& family : running.Collect()) families.push_back(std::move(family));
     return prometheus::TextSerializer().Serialize(families) + ProcessMetricsText();
@@ -138,6 +148,14 @@ class WorkerMetricsImpl final : public WorkerMetrics {
           .Observe(absl::ToDoubleSeconds(now - running.step_began));
     }
     running.step_began = now;
+  }
+
+  // A stage goes on from the state that the stage before kept, on this worker, unless it is gone.
+  void CountResumed(const Task& task, const TaskOutcome& outcome) {
+    const auto* evaluate = std::get_if<EvaluateTask>(&task.payload);
+    const auto* measurement = std::get_if<Measurement>(&outcome);
+    if (evaluate == nullptr || measurement == nullptr || !evaluate->resume.has_value() || !measurement->feasible) return;
+    resumed_.Add({{"result", measurement->replayed_tokens > 0 ? "replayed" : "found"}}).Increment();
   }
 
   void CountOutcome(const TaskOutcome& outcome) {
@@ -216,6 +234,10 @@ class WorkerMetricsImpl final : public WorkerMetrics {
                                          .Register(registry_);
   Family<Counter>& tokens_ =
       BuildCounter().Name("espalier_worker_tokens_total").Help("Tokens of tasks that ended.").Register(registry_);
+  Family<Counter>& resumed_ = BuildCounter()
+                                  .Name("espalier_worker_resumed_states_total")
+                                  .Help("Evaluations that went on from a kept training state, or had to train again because it was gone.")
+                                  .Register(registry_);
   Family<Counter>& artifact_bytes_ = BuildCounter()
                                          .Name("espalier_worker_artifact_bytes_total")
                                          .Help("Bytes of level banks and exports that were written.")

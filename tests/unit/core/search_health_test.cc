@@ -73,12 +73,26 @@ TEST_CASE("SearchHealth: the last generation's fitness, variety and parent", "[c
   CHECK(health.best_fitness == 1);
   CHECK(health.median_fitness == 2);
   CHECK(health.worst_fitness == 3);
+  CHECK(health.p10_fitness == 1);
+  CHECK(health.p90_fitness == 3);
   CHECK(health.unique_ratio == 0.75);
   // Pairs differ in 1, 1, 4, 0, 3 and 3 of 4 units.
   CHECK(health.diversity_ratio == 0.5);
   CHECK(health.parent_size_ratio == 0.7);
   CHECK(health.rank_agreement == 0.5);
   CHECK(health.stagnation == 0);
+}
+
+TEST_CASE("SearchHealth: a tenth of a large generation lies outside p10 and p90 each", "[core]") {
+  TraceProgram program;
+  for (int i = 0; i < 100; ++i) program.Add(0, "c" + std::to_string(i), {i}, 50, i);
+  program.EndGeneration("c0");
+  const SearchHealth health = HealthOf(program, 100, {});
+  CHECK(health.best_fitness == 0);
+  CHECK(health.p10_fitness == 10);
+  CHECK(health.median_fitness == 50);
+  CHECK(health.p90_fitness == 90);
+  CHECK(health.worst_fitness == 99);
 }
 
 TEST_CASE("SearchHealth: generations that keep the parent are counted, and asked for only when one more has ended", "[core]") {

@@ -89,8 +89,8 @@ TEST_CASE("Metrics: calls, attempts and lost time are counted, each call under i
   metrics->OnCall("CreateJob", "OK", absl::Milliseconds(3));
   metrics->OnCall("Synchronize", "UNAVAILABLE", absl::Seconds(15));
   metrics->OnHttpAnswer(401);
-  metrics->OnLeaseOver(absl::Seconds(7), false);
-  metrics->OnLeaseOver(absl::Seconds(9), true);
+  metrics->OnLeaseOver(absl::Seconds(7), AttemptEnd::kExpired);
+  metrics->OnLeaseOver(absl::Seconds(9), AttemptEnd::kCommitted);
   metrics->OnCommitted({1, "job", "task", 3}, Measurement{}, absl::Seconds(3));
   metrics->OnCommitted({1, "job", "task", 0}, BankLayerOutcome{}, absl::ZeroDuration());
   metrics->OnWorkerQuarantined("w", absl::Minutes(1), {"why"});
@@ -106,6 +106,64 @@ TEST_CASE("Metrics: calls, attempts and lost time are counted, each call under i
     CHECK_THAT(text, Catch::Contains(line));
   }
   CHECK_THAT(text, !Catch::Contains("espalier_rpc_duration_seconds_bucket{method=\"Synchronize\""));
+}
+
+TEST_CASE("Metrics: offspring by operator, infeasible candidates by reason, lost time by cause, workers by their end", "[http]") {
+  const auto metrics = Metrics::Make("1.2.3");
+  const LeaseToken token{1, "job", "task", 1};
+  OffspringTallies offspring;
+  offspring[Operator::kSameKind] = {12, 3};
+  offspring[Operator::kCrossKind] = {4, 0};
+  metrics->OnOffspringMeasured("job", offspring);
+  metrics->OnOffspringMeasured("job", offspring);
+  Measurement infeasible;
+  infeasible.feasible = false;
+  for (const char* reason : {"out of memory on an otherwise empty device (cuda, 5 bytes): y", "the training loss became nan in step 3",
+                             "the perplexity is not finite", "something new"}) {
+    infeasible.infeasible_reason = reason;
+    metrics->OnCommitted(token, infeasible, absl::Seconds(1));
+  }
+  metrics->OnTaskGivenUp("job", "evaluate/p0/g3/s1/ab", "why");
+  metrics->OnTaskGivenUp("job", "bank/3", "why");
+  metrics->OnLeaseOver(absl::Seconds(7), AttemptEnd::kExpired);
+  metrics->OnLeaseOver(absl::Seconds(2), AttemptEnd::kFailed);
+  metrics->OnLeaseOver(absl::Seconds(9), AttemptEnd::kCommitted);
+  metrics->OnWorkerGone("w", WorkerEnd::kSilent, "silent for long");
+  const std::string text = metrics->Text({});
+  for (const char* line : {"espalier_offspring_total{operator=\"same_kind\"} 24", "espalier_offspring_improved_total{operator=\"same_kind\"} 6",
+                           "espalier_offspring_total{operator=\"cross_kind\"} 8", "espalier_offspring_improved_total{operator=\"cross_kind\"} 0",
+                           "espalier_infeasible_total{reason=\"memory\"} 1", "espalier_infeasible_total{reason=\"not_finite\"} 2",
+                           "espalier_infeasible_total{reason=\"other\"} 1", "espalier_infeasible_total{reason=\"given_up\"} 1",
+                           "espalier_tasks_given_up_total 2", "espalier_wasted_slot_seconds_total{cause=\"expired\"} 7",
+                           "espalier_wasted_slot_seconds_total{cause=\"failed\"} 2", "espalier_wasted_slot_seconds_total{cause=\"handed_back\"} 0",
+                           "espalier_slot_seconds_total{outcome=\"wasted\"} 9", "espalier_workers_gone_total{end=\"silent\"} 1",
+                           "espalier_workers_gone_total{end=\"left\"} 0", "espalier_artifact_operations_total{op=\"read\",result=\"damaged\"} "}) {
+    CHECK_THAT(text, Catch::Contains(line));
+  }
+}
+
+TEST_CASE("Metrics: what a running search has used of what, and its population's fitness by rank", "[http]") {
+  const auto metrics = Metrics::Make("1.2.3");
+  CoordinatorSnapshot snapshot;
+  CoordinatorSnapshot::RunningJob& job = snapshot.running.emplace_back();
+  job.job_id = "search-1";
+  job.progress.num_evaluations = 40;
+  job.progress.engine_seconds = 1234;
+  job.planned_evaluations = 700;
+  job.useful_slot_seconds = 1500;
+  job.wasted_slot_seconds = 20;
+  job.health.generations = 1;
+  job.health.p10_fitness = 0.25;
+  job.health.p90_fitness = 4;
+  const std::string text = metrics->Text(snapshot);
+  for (const char* line : {"espalier_used_evaluations{search=\"search-1\"} 40", "espalier_planned_evaluations{search=\"search-1\"} 700",
+                           "espalier_search_device_seconds{search=\"search-1\"} 1234",
+                           "espalier_search_slot_seconds{outcome=\"useful\",search=\"search-1\"} 1500",
+                           "espalier_search_slot_seconds{outcome=\"wasted\",search=\"search-1\"} 20",
+                           "espalier_population_fitness{rank=\"p10\",search=\"search-1\"} 0.25",
+                           "espalier_population_fitness{rank=\"p90\",search=\"search-1\"} 4"}) {
+    CHECK_THAT(text, Catch::Contains(line));
+  }
 }
 
 TEST_CASE("StateDisk: less room than the reserve is said with both numbers, and shows among the metrics", "[http]") {

@@ -73,6 +73,36 @@ TEST_CASE("JobProgram: a search finds the best mask of a small space, better tha
   CHECK(program->Wanted().empty());
 }
 
+TEST_CASE("JobProgram: offspring are counted by operator, and one improved exactly where the parent changed") {
+  const JobInputs inputs = SmallInputs();
+  const FakeEvaluator evaluator(inputs, {});
+  JobSpec spec = SmallSpec(12);
+  spec.phases[0].same_kind_weight = 1;
+  const auto program = MakeProgram(spec, inputs);
+  Drive(program.get(), evaluator, FirstWanted(), Never);
+  std::map<int, int> drawn_in;
+  for (const CandidateView& candidate : program->Candidates()) drawn_in[candidate.generation] += candidate.id.starts_with("p0/g");
+  std::map<Operator, int> drawn_by;
+  std::string parent;
+  int num_changes = 0;
+  for (const GenerationView& generation : program->Generations()) {
+    int drawn = 0;
+    int improved = 0;
+    for (const Operator by : kOperators) {
+      drawn += generation.offspring[by].drawn;
+      improved += generation.offspring[by].improved;
+      drawn_by[by] += generation.offspring[by].drawn;
+    }
+    CHECK(drawn == drawn_in[generation.generation]);
+    CHECK(improved <= 2);  // survivors of the stage before the last
+    if (!parent.empty()) CHECK((improved > 0) == (generation.parent_digest != parent));
+    num_changes += generation.parent_digest != parent;
+    parent = generation.parent_digest;
+  }
+  CHECK(num_changes > 1);
+  for (const Operator by : kOperators) CHECK(drawn_by[by] > 0);
+}
+
 TEST_CASE("JobProgram: every candidate fits the target and is full, and none is measured twice in a generation") {
   const JobInputs inputs = SmallInputs();
   const FakeEvaluator evaluator(inputs, {.noise = 0.05});

@@ -1,5 +1,6 @@
 // Properties of masks and operators over many random shapes and seeds.
 #include <limits>
+#include <map>
 #include <set>
 
 #include "coordinator/search/full.h"
@@ -139,20 +140,30 @@ TEST_CASE("Mutate: same-kind switches keep each kind's sum of levels, cross-kind
   };
   KeyedRandom random(1, "mutate", {});
   int num_moved = 0;
+  std::map<Operator, int> num_by;  // with both at the same weight
   int most_changed = 0;
   for (int i = 0; i < 2000; ++i) {
-    const Mask same = Mutate(parent, test.ladder, {1, 0}, &random);
+    const Mutation within = Mutate(parent, test.ladder, {1, 0}, &random);
+    REQUIRE(within.by == Operator::kSameKind);
+    const Mask& same = within.mask;
     REQUIRE(sum_of(same, UnitKind::kAttention) == sum_of(parent, UnitKind::kAttention));
     REQUIRE(sum_of(same, UnitKind::kFfn) == sum_of(parent, UnitKind::kFfn));
     int changed = 0;
     for (size_t u = 0; u < same.levels.size(); ++u) changed += std::abs(same.levels[u] - parent.levels[u]);
     most_changed = std::max(most_changed, changed);
-    const Mask cross = Mutate(parent, test.ladder, {0, 1}, &random);
+    const Mutation across = Mutate(parent, test.ladder, {0, 1}, &random);
+    REQUIRE(across.by == Operator::kCrossKind);
+    const Mask& cross = across.mask;
+    ++num_by[Mutate(parent, test.ladder, {1, 1}, &random).by];
     REQUIRE(sum_of(cross, UnitKind::kAttention) + sum_of(cross, UnitKind::kFfn) ==
             sum_of(parent, UnitKind::kAttention) + sum_of(parent, UnitKind::kFfn));
     num_moved += sum_of(cross, UnitKind::kAttention) != sum_of(parent, UnitKind::kAttention);
   }
   CHECK(num_moved > 500);
+  // One switch in 5 of 9 draws, two in 3, three in 1: 37 %, 37 % and 26 % are expected.
+  CHECK(num_by[Operator::kSameKind] > 600);
+  CHECK(num_by[Operator::kCrossKind] > 600);
+  CHECK(num_by[Operator::kBothKinds] > 400);
   CHECK(most_changed <= 6);  // three switches
   CHECK(most_changed > 2);
 }

@@ -98,6 +98,21 @@ TEST_CASE("WorkerMetrics: an ended task is counted by kind and outcome, with its
   CHECK_THAT(text, !Catch::Contains("secret") && !Catch::Contains("broken"));
 }
 
+TEST_CASE("WorkerMetrics: a stage that found its training state is told from one that had to train again", "[session]") {
+  MetricsScene scene;
+  Task task = MetricsTask();
+  Measurement measurement;
+  scene.metrics->OnTaskEnded(task, TaskOutcome(measurement), absl::Seconds(1));  // a first stage: nothing to go on from
+  std::get<EvaluateTask>(task.payload).resume.emplace();
+  scene.metrics->OnTaskEnded(task, TaskOutcome(measurement), absl::Seconds(1));
+  scene.metrics->OnTaskEnded(task, TaskOutcome(measurement), absl::Seconds(1));
+  measurement.replayed_tokens = 4096;
+  scene.metrics->OnTaskEnded(task, TaskOutcome(measurement), absl::Seconds(1));
+  CheckLines(scene.metrics->Text(), {"espalier_worker_resumed_states_total{result=\"found\"} 2",
+                                     "espalier_worker_resumed_states_total{result=\"replayed\"} 1"});
+  CHECK_THAT(scene.metrics->Text(), Catch::Contains("espalier_worker_artifact_operations_total{op=\"write\",result=\"no_room\"} 0"));
+}
+
 TEST_CASE("WorkerMetrics: calls show whether the coordinator answers", "[session]") {
   MetricsScene scene;
   scene.metrics->OnConnected(0);

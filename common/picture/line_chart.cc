@@ -105,6 +105,18 @@ Html ErrorBars(const Axes& axes, const ChartSeries& series, double half_width) {
   return svg;
 }
 
+// Where bars would lie over each other: one shape between their ends. Points without an error have none.
+Html ErrorBand(const Axes& axes, const ChartSeries& series) {
+  std::string there, back;
+  for (const ChartPoint& point : series.points) {
+    if (point.error <= 0) continue;
+    absl::StrAppendFormat(&there, "%c%.1f %.1f", there.empty() ? 'M' : 'L', axes.X(point.x), axes.Y(point.y + point.error));
+    back = absl::StrFormat("L%.1f %.1f", axes.X(point.x), axes.Y(point.y - point.error)) + back;
+  }
+  if (there.empty()) return {};
+  return VoidElement("path", {{"class", "band"}, {"d", there + back + "Z"}});
+}
+
 Html CurveOf(const Axes& axes, const ChartSeries& series, double radius) {
   std::string points;
   Html dots;
@@ -143,7 +155,7 @@ Html LineChart(const ChartFrame& frame, const std::vector<ChartSeries>& series) 
   Html content = GridOf(frame, axes);
   for (const ChartSeries& one : series) {
     if (one.points.empty()) continue;
-    content += ErrorBars(axes, one, most > kMaxLargeDots ? 1.5 : 4);
+    content += most > kMaxLargeDots ? ErrorBand(axes, one) : ErrorBars(axes, one, 4);
     content += CurveOf(axes, one, radius);
   }
   return Element("svg",

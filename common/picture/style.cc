@@ -22,7 +22,7 @@ linear-gradient(to right,var(--line),transparent) 0 0/14px 100% no-repeat,
 linear-gradient(to left,var(--line),transparent) 100% 0/14px 100% no-repeat}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:12px;margin:0 0 18px}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
-.tile b{display:block;font-size:22px;line-height:1.3;font-weight:600}.tile span{color:var(--soft);font-size:13px}
+.tile b{display:block;font-size:20px;line-height:1.4;font-weight:600}.tile span{color:var(--soft);font-size:13px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:6px 10px;border-bottom:1px solid var(--line);white-space:nowrap}
 tr:last-child td{border-bottom:0}
@@ -42,7 +42,7 @@ polyline.second{stroke:var(--wood)}circle.second{fill:var(--wood)}
 polyline.agreement{stroke:var(--plum)}circle.agreement{fill:var(--plum)}
 polyline.other{stroke:var(--soft);stroke-width:1.2;opacity:.55}circle.other{fill:var(--soft)}
 polyline.winner{stroke:var(--leaf);stroke-width:3}circle.winner{fill:var(--leaf)}
-.error{stroke:var(--soft);fill:none;opacity:.75}rect.attention{fill:var(--leaf)}rect.ffn{fill:var(--wood)}
+.error{stroke:var(--soft);fill:none;opacity:.75}.band{fill:var(--soft);opacity:.25}rect.attention{fill:var(--leaf)}rect.ffn{fill:var(--wood)}
 .gone rect{fill:none;stroke:var(--soft);stroke-dasharray:3 3}.gone path{stroke:var(--soft)}
 rect.same{fill:var(--faint)}rect.gain{fill:var(--leaf)}rect.loss{fill:var(--red)}
 .legend{color:var(--soft);font-size:13px;margin:10px 0 0;overflow-wrap:anywhere}

@@ -53,6 +53,10 @@ std::optional<CandidateView> BeforeOf(const JobProgram& program, const std::vect
   return first;
 }
 
+bool IsInfeasible(const CandidateView& candidate) {
+  return !candidate.by_stage.empty() && !candidate.by_stage.back().second.feasible;
+}
+
 std::string WithHyphens(std::string id) {
   std::replace(id.begin(), id.end(), '/', '-');
   return id;
@@ -137,6 +141,9 @@ absl::StatusOr<JobSnapshot> Coordinator::SnapshotJob(absl::Time now, const std::
   snapshot.generation = std::max(0, generation.value_or(newest));
   snapshot.candidates = program.CandidatesWhere(
       [&](const CandidateView& candidate) { return candidate.generation == *snapshot.generation; });
+  for (const CandidateView& candidate : program.CandidatesWhere(IsInfeasible)) {
+    ++snapshot.infeasible_candidates[candidate.generation];
+  }
   snapshot.parent = ParentOf(program, generations, *snapshot.generation);
   return snapshot;
 }

@@ -32,6 +32,7 @@ struct JobSnapshot {
   JobView job;
   std::optional<int> generation;              // whose candidates these are: the one asked for, else the newest
   std::vector<CandidateView> candidates;      // of that generation, in order of creation
+  std::map<int, int> infeasible_candidates;   // how many, by generation; not those with none
   std::optional<CandidateView> parent;        // with which that generation began
   std::optional<CandidateView> best;          // the result, else the newest parent
   std::optional<CandidateView> before;        // the parent before it that was another mask

@@ -66,14 +66,16 @@ Html FleetTiles(const std::vector<WorkerView>& workers) {
   }
   Html troubled;
   for (const WorkerState state : {WorkerState::kLost, WorkerState::kQuarantined, WorkerState::kDraining}) {
+    if (by_state[state] == 0) continue;
     if (!troubled.empty()) troubled += ", ";
     troubled += absl::StrCat(by_state[state], " ", NameOfState(state));
   }
+  if (troubled.empty()) troubled = "none lost, quarantined or draining";
   return Element("div", {{"class", "tiles"}},
                  TileOf(absl::StrCat(by_state[WorkerState::kBusy], " of ", workers.size()), "workers busy"),
                  TileOf(absl::StrCat(by_state[WorkerState::kIdle]), Element("span", {}, "idle; ", troubled)),
                  TileOf(absl::StrCat(taken, " of ", slots), "slots taken"),
-                 TileOf(FormatCount(rate), "tokens per second now"), TileOf(FormatBytes(memory), "device memory"),
+                 TileOf(FormatCount(rate), "tokens per second now"), TileOf(memory > 0 ? FormatBytes(memory) : "-", "device memory"),
                  TileOf(CountOf(committed), absl::StrCat("tasks done; ", CountOf(failed), " failed")));
 }
 
@@ -99,7 +101,7 @@ Html FleetGrid(const std::vector<const WorkerView*>& workers) {
 struct DeviceRow {
   int count = 0, busy = 0;
   double rate = 0;
-  int64_t memory = 0, committed = 0, failed = 0;
+  int64_t memory = 0, peak = 0, committed = 0, failed = 0;
 };
 
 Html DevicesSection(const std::vector<WorkerView>& workers) {
@@ -110,6 +112,7 @@ Html DevicesSection(const std::vector<WorkerView>& workers) {
     row.busy += StateOf(worker) == WorkerState::kBusy ? 1 : 0;
     row.rate += worker.is_lost ? 0 : RateOf(worker);
     row.memory = std::max(row.memory, worker.description.memory_bytes);
+    row.peak = std::max(row.peak, worker.peak_bytes);
     row.committed += worker.committed_tasks;
     row.failed += worker.failed_tasks;
   }
@@ -118,10 +121,11 @@ Html DevicesSection(const std::vector<WorkerView>& workers) {
   for (const auto& [name, row] : by_device) {
     if (rows.size() == kMostDevices) break;
     rows.push_back({{NameOf(name), absl::StrCat(row.count), absl::StrCat(row.busy), FormatCount(row.rate),
-                     row.memory > 0 ? FormatBytes(static_cast<double>(row.memory)) : "-", CountOf(row.committed),
+                     row.memory > 0 ? FormatBytes(static_cast<double>(row.memory)) : "-",
+                     row.peak > 0 ? FormatBytes(static_cast<double>(row.peak)) : "-", CountOf(row.committed),
                      CountOf(row.failed)}});
   }
-  return SectionOf("Devices", TableOf({"device", "workers", "busy", "tokens/s", "memory each", "tasks done", "failed"}, rows));
+  return SectionOf("Devices", TableOf({"device", "workers", "busy", "tokens/s", "memory each", "most used", "tasks done", "failed"}, rows));
 }
 
 Html DoingOf(const WorkerView& worker) {
@@ -153,6 +157,9 @@ Row RowOfWorker(const WorkerView& worker) {
   name += Element("span", {{"class", "sub"}}, NameOf(worker.worker_id.substr(0, 13)));
   const char* badge = state == WorkerState::kBusy ? "good" : ColourOf(state);
   Html memory = description.memory_bytes > 0 ? FormatBytes(static_cast<double>(description.memory_bytes)) : std::string("-");
+  if (worker.peak_bytes > 0) {
+    memory += Element("span", {{"class", "sub"}}, FormatBytes(static_cast<double>(worker.peak_bytes)), " at most used");
+  }
   if (worker.retained_bytes > 0) {
     memory += Element("span", {{"class", "sub"}}, FormatBytes(static_cast<double>(worker.retained_bytes)), " of states");
   }

@@ -93,6 +93,27 @@ Html TilesOf(const JobSnapshot& snapshot) {
   return Element("div", {{"class", "tiles"}}, tiles);
 }
 
+// How many candidates of the whole search could not be measured, and where to look at them.
+Html InfeasibleInAll(const JobSnapshot& snapshot) {
+  constexpr int kMostLinks = 24;
+  int total = 0;
+  for (const auto& [generation, count] : snapshot.infeasible_candidates) total += count;
+  Html links;
+  int num_links = 0;
+  // The newest first, as the ones that somebody looks for.
+  for (auto each = snapshot.infeasible_candidates.rbegin(); each != snapshot.infeasible_candidates.rend(); ++each) {
+    if (num_links++ == kMostLinks) {
+      links += absl::StrCat(" and ", snapshot.infeasible_candidates.size() - kMostLinks, " more");
+      break;
+    }
+    const int number = each->first + 1;
+    links += num_links == 1 ? " generation " : ", ";
+    links += LinkOf(absl::StrCat(JobPath(snapshot.job.job_id), "?generation=", number, "#generation"), absl::StrCat(number));
+    if (each->second > 1) links += absl::StrCat(" (", each->second, ")");
+  }
+  return Element("li", {}, absl::StrCat("infeasible over all generations: ", total, total == 1 ? " candidate," : " candidates,"), links);
+}
+
 Html ErrorsOf(const JobSnapshot& snapshot) {
   const JobView& job = snapshot.job;
   Html html;
@@ -103,6 +124,7 @@ Html ErrorsOf(const JobSnapshot& snapshot) {
   for (const auto& [task_id, reasons] : snapshot.troubles) {
     items += Element("li", {}, "tried again: ", task_id, ": ", reasons);
   }
+  if (!snapshot.infeasible_candidates.empty()) items += InfeasibleInAll(snapshot);
   for (const CandidateView& candidate : snapshot.candidates) {
     if (candidate.by_stage.empty() || candidate.by_stage.back().second.feasible) continue;
     items += Element("li", {}, "infeasible: ", CandidateLink(job.job_id, candidate), ": ",

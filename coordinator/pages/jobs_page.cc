@@ -30,9 +30,15 @@ Html ProgressCell(const JobView& job) {
   if (job.state == JobState::kSucceeded) return "done";
   if (job.state == JobState::kQueued) return "not begun";
   if (progress.step.empty()) return "-";
-  std::string text = progress.step == "play_off" ? "play-off" : progress.step;
+  std::string text = progress.step == "bank"       ? "level bank"
+                     : progress.step == "additive" ? "units alone"
+                     : progress.step == "play_off" ? "play-off"
+                     : progress.step == "finish"   ? "recovery, export"
+                                                   : progress.step;
   if (progress.step == "search") {
     text = absl::StrCat("generation ", progress.generation + 1, " of ", progress.num_generations);
+  } else if (progress.tasks_total > 1) {
+    absl::StrAppend(&text, ", ", progress.tasks_done, " of ", progress.tasks_total);
   }
   Html cell = text;
   if (IsFinal(job.state) || progress.planned_train_tokens <= 0) return cell;

@@ -159,6 +159,9 @@ TEST_CASE("Pages: two hundred generations stay readable", "[pages]") {
   const std::string page = site.Get("/jobs/long");
   CHECK(CountOf(page, "?generation=") >= 200);
   CHECK(page.size() < 600'000);
+  // Two hundred bars would be a grey wall: one band for each chart instead.
+  CHECK(CountOf(page, "class=\"band\"") == 2);
+  CHECK(CountOf(page, "class=\"error\"") == 0);
   CHECK_THAT(site.Get("/jobs/long?generation=100"), Catch::Contains("Generation 100, candidate by candidate"));
 }
 
@@ -217,6 +220,37 @@ TEST_CASE("Pages: odd names and reasons are shown as they are and never become t
     CHECK_THAT(page, Catch::Contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;\xEF\xBF\xBD"));
   }
   CHECK_THAT(site.Get("/jobs/odd"), Catch::Contains("tried again") && Catch::Contains("disk &lt;b&gt;full&lt;/b&gt;"));
+}
+
+TEST_CASE("Pages: infeasible candidates of all generations are counted with links, and a device's peak is shown", "[pages]") {
+  Service service(absl::Seconds(5));
+  const Site site(&service);
+  service.Create(NamedJob("tight", "", 4));
+  FakeWorker worker("w1", CpuWorker(1));
+  const FakeEvaluator evaluator(SmallInputs(), {.noise = 0.05});
+  for (int i = 0; i < 4000 && !IsFinal(service.Get("tight").state); ++i) {
+    for (const auto& [token, task] : worker.held) {
+      TaskOutcome outcome = evaluator.Run(task);
+      auto* measurement = std::get_if<Measurement>(&outcome);
+      if (measurement != nullptr) measurement->peak_bytes = int64_t{3} << 30;
+      // The first offspring of the first generation and of the third, in their first stage.
+      const bool is_first = token.task_id.starts_with("evaluate/p0/g0/s0/") || token.task_id.starts_with("evaluate/p0/g2/s0/");
+      if (is_first && i % 3 == 0) {
+        measurement->feasible = false;
+        measurement->infeasible_reason = "out of memory";
+      }
+      worker.finished.push_back({token, outcome});
+    }
+    worker.held.clear();
+    worker.Call(service);
+    service.Pass(absl::Milliseconds(10));
+  }
+  REQUIRE(service.Get("tight").state == JobState::kSucceeded);
+  const std::string page = site.Get("/jobs/tight");  // shows the last generation, where nothing failed
+  CHECK_THAT(page, Catch::Contains("infeasible over all generations: ") && Catch::Contains("href=\"/jobs/tight?generation=1#generation\"") &&
+                       Catch::Contains("href=\"/jobs/tight?generation=3#generation\"") && !Catch::Contains("out of memory"));
+  CHECK_THAT(site.Get("/jobs/tight?generation=1"), Catch::Contains("out of memory"));
+  CHECK_THAT(site.Get("/workers"), Catch::Contains("3.0 GiB</span> at most used") || Catch::Contains("3.0 GiB at most used"));
 }
 
 TEST_CASE("Pages: a job that failed says why", "[pages]") {

@@ -1,7 +1,4 @@
-#include <unistd.h>
-
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 
 #include "absl/strings/ascii.h"
@@ -9,6 +6,7 @@
 #include "client/commands/commands.h"
 #include "client/exit_codes.h"
 #include "client/process/child_process.h"
+#include "client/process/python.h"
 #include "client/render/mask_picture.h"
 #include "client/render/output.h"
 #include "client/render/table.h"
@@ -48,12 +46,6 @@ absl::StatusOr<fs::path> FindExamples(const std::string& given) {
   return absl::NotFoundError("the bundled examples are not beside this program; name them with --examples FOLDER");
 }
 
-std::string FindPython(const fs::path& examples) {
-  if (const char* chosen = std::getenv("ESPALIER_PYTHON"); chosen != nullptr && *chosen != '\0') return chosen;
-  const std::string bundled = (examples.parent_path() / ".deps" / "python" / "bin" / "python").string();
-  return ::access(bundled.c_str(), X_OK) == 0 ? bundled : "";
-}
-
 // A job that shows every part of the way within a minute or so on two cores.
 constexpr char kDemoJob[] = R"(
 display_name: "demo"
@@ -86,24 +78,31 @@ absl::StatusOr<v1::JobSpec> DemoSpec(const fs::path& examples) {
   return spec;
 }
 
-void ShowSentence(const fs::path& examples, const std::string& model) {
-  const std::string python = FindPython(examples);
-  if (python.empty()) {
-    std::printf("To let it write: python3 %s %s (needs torch and transformers)\n\n", (examples / "generate.py").c_str(),
-                model.c_str());
-    return;
+// A machine may have no Python, an unpacked archive for instance: then the way to it is shown. One that is there has to
+// load the export, else the demo has failed.
+absl::Status ShowSentence(const fs::path& examples, const std::string& model) {
+  const std::string script = (examples / "generate.py").string();
+  const absl::StatusOr<std::string> python = FindPython();
+  if (!python.ok()) {
+    std::printf("No sentence by the pruned model: no Python is known here. python3 %s %s shows one (needs torch and "
+                "transformers)\n\n",
+                script.c_str(), model.c_str());
+    return absl::OkStatus();
   }
   std::fprintf(stderr, "loading the pruned model in transformers ...\n");
-  const absl::StatusOr<CapturedRun> run = RunAndCapture(
-      {.program = python, .arguments = {(examples / "generate.py").string(), model}, .environment = {}, .log_path = ""},
-      [] { return !IsInterrupted(); });
+  const absl::StatusOr<CapturedRun> run =
+      RunAndCapture({.program = *python, .arguments = {script, model}, .environment = {}, .log_path = ""},
+                    [] { return !IsInterrupted(); });
   if (!run.ok() || !run->status.ok()) {
-    std::printf("transformers could not write a sentence: %s\n\n",
-                run.ok() ? ToText(run->status).c_str() : ToString(run.status().message()).c_str());
-    return;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "transformers could not load the pruned model '", model, "': ",
+        run.ok() ? absl::StrCat(*python, " ", script, " ended with ", ToText(run->status))
+                 : ToString(run.status().message()),
+        "; set ESPALIER_PYTHON to a python3 with torch and transformers"));
   }
   std::printf("The pruned model in transformers:\n  %s\n\n",
               std::string(absl::StripAsciiWhitespace(run->output)).c_str());
+  return absl::OkStatus();
 }
 
 int Demo(const DemoFlags& flags) {
@@ -127,11 +126,11 @@ int Demo(const DemoFlags& flags) {
   std::printf("%s\n", FormatTable(ResultTable(*report)).c_str());
   if (!report->chosen_because.empty()) std::printf("Why this mask: %s\n\n", report->chosen_because.c_str());
   std::fflush(stdout);
-  ShowSentence(*examples, flags.output + "/model");
+  const absl::Status sentence = ShowSentence(*examples, flags.output + "/model");
   if (IsInterrupted()) return Fail(absl::CancelledError("interrupted"));
   std::error_code error;
   std::printf("Report: %s\n", fs::absolute(flags.output + "/report.html", error).lexically_normal().c_str());
-  return kExitOk;
+  return sentence.ok() ? kExitOk : Fail(sentence);
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -12,22 +11,17 @@
 #include "absl/strings/str_cat.h"
 #include "client/exit_codes.h"
 #include "client/process/child_process.h"
+#include "client/process/python.h"
 
 namespace espalier {
 namespace {
-
-// ESPALIER_PYTHON, else the interpreter that the build found, else the one on the path.
-std::string Python() {
-  if (const char* chosen = std::getenv("ESPALIER_PYTHON"); chosen != nullptr && *chosen != '\0') return chosen;
-  const absl::StatusOr<std::string> built = FindSiblingProgram("espalier-python", "ESPALIER_PYTHON");
-  return built.ok() ? *built : "python3";
-}
 
 // Becomes the Python program; returns only when that fails.
 int RunTokens(const std::vector<std::string>& arguments) {
   const absl::StatusOr<std::string> script = FindSiblingProgram("espalier_tokens.py", "ESPALIER_TOKENS");
   if (!script.ok()) return Fail(script.status());
-  std::vector<std::string> words = {Python(), *script};
+  const absl::StatusOr<std::string> python = FindPython();
+  std::vector<std::string> words = {python.ok() ? *python : "python3", *script};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());

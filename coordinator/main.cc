@@ -71,6 +71,7 @@ class Program {
   explicit Program(const Flags& flags) : flags_(flags), metrics_(Metrics::Make(kVersion)), observer_(metrics_.get()) {}
 
   std::optional<StartError> Start(const sigset_t& signals) {
+    if (const absl::Status status = FindAddresses(); !status.ok()) return StartError{kAddressInUse, status};
     if (const absl::Status status = OpenFolders(); !status.ok()) return StartError{kStateUnusable, status};
     if (const absl::Status status = OpenSecurity(); !status.ok()) return StartError{kAddressInUse, status};
     if (flags_.store.is_postgres()) {
@@ -112,6 +113,17 @@ class Program {
   }
 
  private:
+  // Ports that are taken are said before anything is made; a socket's file lies in the state folder, under its lock.
+  absl::Status FindAddresses() {
+    const std::string listen = flags_.listen.empty() ? "unix:" + flags_.state + "/coordinator.sock" : flags_.listen;
+    ESPALIER_ASSIGN_OR_RETURN(listen_address_, ParseListenAddress(listen));
+    if (!listen_address_.is_unix) ESPALIER_RETURN_IF_ERROR(PrepareAddress(listen_address_));
+    if (flags_.http.empty()) return absl::OkStatus();
+    ESPALIER_ASSIGN_OR_RETURN(http_address_, ParseListenAddress(flags_.http));
+    if (http_address_->is_unix) return absl::InvalidArgumentError("--http: needs HOST:PORT");
+    return PrepareAddress(*http_address_, "--http");
+  }
+
   absl::Status OpenFolders() {
     ESPALIER_ASSIGN_OR_RETURN(const bool is_open_to_others, CreatePrivateFolder(flags_.state));
     if (is_open_to_others) spdlog::warn("other users can look into the state folder; chmod 700 it");
@@ -178,12 +190,6 @@ class Program {
   }
 
   absl::Status OpenSecurity() {
-    const std::string listen = flags_.listen.empty() ? "unix:" + flags_.state + "/coordinator.sock" : flags_.listen;
-    ESPALIER_ASSIGN_OR_RETURN(listen_address_, ParseListenAddress(listen));
-    if (!flags_.http.empty()) {
-      ESPALIER_ASSIGN_OR_RETURN(http_address_, ParseListenAddress(flags_.http));
-      if (http_address_->is_unix) return absl::InvalidArgumentError("--http: needs HOST:PORT");
-    }
     ESPALIER_ASSIGN_OR_RETURN(
         security_, Security::Open(flags_.security, listen_address_, http_address_.has_value() ? &*http_address_ : nullptr,
                                   flags_.state, artifact_folder_, &clock_));

@@ -51,6 +51,12 @@ absl::StatusOr<v1::Job> CreateJob(Connection& connection, const LocalService& se
   }
 }
 
+// Refused at the door, so that the job does not exist; a coordinator that ended or is away says nothing about it.
+bool IsRefusal(const absl::Status& status, const LocalService& service) {
+  return service.status().ok() && (absl::IsInvalidArgument(status) || absl::IsNotFound(status) || absl::IsFailedPrecondition(status) ||
+                                   absl::IsOutOfRange(status) || absl::IsDataLoss(status));
+}
+
 int NumWorkers(const RunOptions& options, const v1::Job& job) {
   if (options.workers > 0) return options.workers;
   if (job.spec().device() == v1::CUDA) return 1;
@@ -98,7 +104,9 @@ absl::StatusOr<RunReport> RunJob(const RunOptions& options) {
   ConnectionOptions local;
   local.coordinator = service->address();
   ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> connection, Connection::Open(local));
-  ESPALIER_ASSIGN_OR_RETURN(v1::Job job, CreateJob(*connection, *service, options.spec, request_id));
+  absl::StatusOr<v1::Job> created = CreateJob(*connection, *service, options.spec, request_id);
+  if (!created.ok() && IsRefusal(created.status(), *service)) folder->Forget();
+  ESPALIER_ASSIGN_OR_RETURN(v1::Job job, std::move(created));
   for (const std::string& warning : job.preview().warnings())
     std::fprintf(options.progress, "note: %s\n", warning.c_str());
   if (!HasEnded(job)) {

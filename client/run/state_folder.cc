@@ -55,6 +55,8 @@ absl::StatusOr<std::unique_ptr<StateFolder>> StateFolder::Open(const std::string
   } else {
     folder->path_ = fs::absolute(path).lexically_normal().string();
     if (folder->path_.size() > 1 && folder->path_.back() == '/') folder->path_.pop_back();
+    std::error_code ignored;
+    folder->was_made_ = !fs::exists(folder->path_, ignored);
     ESPALIER_RETURN_IF_ERROR(CreatePrivateFolder(folder->path_).status());
   }
   const std::string lock_path = folder->path_ + "/lock";
@@ -89,6 +91,7 @@ absl::StatusOr<std::string> StateFolder::RequestIdFor(const v1::JobSpec& spec) {
   absl::StatusOr<std::string> saved_id = ReadFile(id_path, 4096);
   if (absl::IsNotFound(saved_id.status())) {
     const std::string id = NewUuid();
+    has_new_request_ = true;
     ESPALIER_RETURN_IF_ERROR(WriteFileAtomically(spec_path, text));
     ESPALIER_RETURN_IF_ERROR(WriteFileAtomically(id_path, id + "\n"));
     return id;
@@ -101,6 +104,14 @@ absl::StatusOr<std::string> StateFolder::RequestIdFor(const v1::JobSpec& spec) {
   }
   absl::StripAsciiWhitespace(&*saved_id);
   return *saved_id;
+}
+
+void StateFolder::Forget() {
+  if (!has_new_request_) return;
+  is_temporary_ = is_temporary_ || was_made_;
+  std::error_code ignored;
+  fs::remove(path_ + "/request_id", ignored);
+  fs::remove(path_ + "/job.textproto", ignored);
 }
 
 }  // namespace espalier

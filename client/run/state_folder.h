@@ -23,6 +23,10 @@ class StateFolder {
   // kFailedPrecondition when the folder belongs to another specification, with the first line that differs.
   absl::StatusOr<std::string> RequestIdFor(const v1::JobSpec& spec);
 
+  // The job that RequestIdFor was asked for has been refused and never existed: when it was this call that brought it here,
+  // the folder is open to another one again, and goes when it was made for it.
+  void Forget();
+
   const std::string& path() const { return path_; }
   std::string coordinator_state() const { return path_ + "/coordinator"; }
   std::string artifacts() const { return path_ + "/artifacts"; }
@@ -37,6 +41,8 @@ class StateFolder {
   std::string socket_path_;
   std::string socket_folder_;  // made for a short path; removed at the end
   bool is_temporary_ = false;
+  bool was_made_ = false;  // by this object
+  bool has_new_request_ = false;
   int lock_ = -1;
 };
 

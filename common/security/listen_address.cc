@@ -27,42 +27,42 @@ bool SomebodyAnswers(const sockaddr_un& address) {
   return socket.is_open() && ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
 }
 
-absl::Status PrepareUnix(const std::string& path) {
+absl::Status PrepareUnix(const std::string& path, const char* flag) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof(address.sun_path)) {
-    return absl::InvalidArgumentError(absl::StrCat("--listen: the socket path '", path, "' is longer than ",
+    return absl::InvalidArgumentError(absl::StrCat(flag, ": the socket path '", path, "' is longer than ",
                                                    sizeof(address.sun_path) - 1, " bytes; name a shorter one"));
   }
   std::memcpy(address.sun_path, path.data(), path.size());
   struct stat info;
   if (::lstat(path.c_str(), &info) != 0) return absl::OkStatus();
   if (!S_ISSOCK(info.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat("--listen: '", path, "' exists and is no socket"));
+    return absl::FailedPreconditionError(absl::StrCat(flag, ": '", path, "' exists and is no socket"));
   }
   if (SomebodyAnswers(address)) {
     return absl::FailedPreconditionError(
-        absl::StrCat("--listen: another process listens on '", path, "'; stop it or name another path"));
+        absl::StrCat(flag, ": another process listens on '", path, "'; stop it or name another path"));
   }
   if (::unlink(path.c_str()) != 0) return ErrnoStatus("cannot remove the old socket", path);
   return absl::OkStatus();
 }
 
-absl::Status PrepareTcp(const ListenAddress& address) {
+absl::Status PrepareTcp(const ListenAddress& address, const char* flag) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
   addrinfo* found = nullptr;
   const std::string port = std::to_string(address.port);
   if (const int error = ::getaddrinfo(address.host.c_str(), port.c_str(), &hints, &found); error != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("--listen: '", address.host, "': ", ::gai_strerror(error)));
+    return absl::InvalidArgumentError(absl::StrCat(flag, ": '", address.host, "': ", ::gai_strerror(error)));
   }
   absl::Status status;
   const Descriptor socket(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int reuse = 1;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
   if (!socket.is_open() || ::bind(socket.get(), found->ai_addr, found->ai_addrlen) != 0) {
-    status = absl::FailedPreconditionError(absl::StrCat("--listen: cannot listen on ", address.ToText(), ": ",
+    status = absl::FailedPreconditionError(absl::StrCat(flag, ": cannot listen on ", address.ToText(), ": ",
                                                         std::strerror(errno), "; name another address or port"));
   }
   ::freeaddrinfo(found);
@@ -119,8 +119,8 @@ absl::Status CheckExposure(const char* flag, const ListenAddress& address, const
       "and everybody on it are trusted"));
 }
 
-absl::Status PrepareAddress(const ListenAddress& address) {
-  return address.is_unix ? PrepareUnix(address.path) : PrepareTcp(address);
+absl::Status PrepareAddress(const ListenAddress& address, const char* flag) {
+  return address.is_unix ? PrepareUnix(address.path, flag) : PrepareTcp(address, flag);
 }
 
 }  // namespace espalier

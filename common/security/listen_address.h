@@ -33,7 +33,8 @@ struct Protection {
 // `flag` ("--listen") and says what is missing.
 absl::Status CheckExposure(const char* flag, const ListenAddress& address, const Protection& protection);
 
-// kFailedPrecondition when somebody listens there already; removes a socket file that nobody listens on.
-absl::Status PrepareAddress(const ListenAddress& address);
+// kFailedPrecondition when somebody listens there already, kInvalidArgument when the host has no address; both begin with `flag`.
+// Removes a socket file that nobody listens on.
+absl::Status PrepareAddress(const ListenAddress& address, const char* flag = "--listen");
 
 }  // namespace espalier

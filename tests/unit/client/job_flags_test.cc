@@ -147,6 +147,37 @@ TEST_CASE("StateFolder: the same specification gets the same request id, another
   REQUIRE(Says(other, "seed: 8"));
 }
 
+TEST_CASE("StateFolder: a refused job leaves no folder of its own, keeps what was there, and never forgets an accepted one") {
+  testing::TempDir folder;
+  v1::JobSpec refused, accepted;
+  refused.set_seed(7);
+  accepted.set_seed(8);
+  {
+    auto state = StateFolder::Open(folder / "new");
+    REQUIRE_OK(state);
+    REQUIRE_OK((*state)->RequestIdFor(refused));
+    (*state)->Forget();
+  }
+  REQUIRE_FALSE(std::filesystem::exists(folder / "new"));
+
+  std::filesystem::create_directory(folder / "old");
+  REQUIRE_OK(WriteFileAtomically(folder / "old/mine", "x"));
+  {
+    auto state = StateFolder::Open(folder / "old");
+    REQUIRE_OK(state);
+    REQUIRE_OK((*state)->RequestIdFor(refused));
+    (*state)->Forget();
+    REQUIRE_OK((*state)->RequestIdFor(accepted));  // the folder is open to it
+  }
+  REQUIRE(std::filesystem::exists(folder / "old/mine"));
+  auto again = StateFolder::Open(folder / "old");
+  REQUIRE_OK(again);
+  const std::string id = *(*again)->RequestIdFor(accepted);
+  (*again)->Forget();  // of an earlier run: it may be running work of hours
+  REQUIRE(*(*again)->RequestIdFor(accepted) == id);
+  REQUIRE(absl::IsFailedPrecondition((*again)->RequestIdFor(refused).status()));
+}
+
 TEST_CASE("StateFolder: a temporary folder is gone afterwards, and a long path gets a short socket") {
   std::string path;
   {

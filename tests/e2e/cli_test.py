@@ -117,6 +117,23 @@ def test_watch_on_a_terminal_is_a_live_screen(service):
     check("succeeded" in after and "searched" in after, f"the result stands on the ordinary screen: {after}")
 
 
+def test_run_on_a_terminal_writes_one_line_again_and_again(service):
+    code, written = on_terminal(70, 30, "run", "--model", TINY, "--tokens", SAMPLES, "--target", "60%", "--head-granularity", "head",
+                                "--generations", "2", "--workers", "1", "--output", service.folder / "of-run")
+    check(code == 0, f"{code}: {written[-500:]}")
+    lines = written.decode().split("\r\n")
+    live = [state for line in lines for state in line.split("\r\x1b[K")[:-1]]  # each is erased by what follows it
+    check(len(live) > 10 and all(len(state) < 70 for state in live), f"no live line, or one that does not fit: {live}")
+    for part in ("level bank  ", "scoring units  ", "search  generation 1/2  stage 1/3  ", "search  generation 2/2  ", "/16 tasks", "best ", " ± ",
+                 "s left", "recovery and export  "):
+        check(any(part in state for state in live), f"'{part}' is never shown: {live}")
+    kept = [ESCAPE.sub("", line.split("\r\x1b[K")[-1]) for line in lines]
+    check([line.split("  ")[0] for line in kept if "  fitness " in line] == ["generation 1", "generation 2"],
+          f"the generations' lines do not stay: {kept}")
+    check(not any(line.startswith(("level bank", "search  ", "scoring units", "recovery", "done")) for line in kept), f"a live line stays: {kept}")
+    check(any(line.startswith("searched ") for line in kept) and kept[0] == "starting 1 worker", f"{kept}")
+
+
 def test_watch_without_a_terminal_is_a_line_for_each_change(service):
     service.submit("second", "--seed", "9")
     code, out, err = service.run("watch", "second")
@@ -299,7 +316,7 @@ def test_the_manual_page_is_clean_to_man_and_mandoc(service):
     check(not told, "\n".join(told))
 
 
-TESTS = [test_a_mistyped_word_gets_the_one_that_was_meant, test_watch_on_a_terminal_is_a_live_screen,
+TESTS = [test_a_mistyped_word_gets_the_one_that_was_meant, test_watch_on_a_terminal_is_a_live_screen, test_run_on_a_terminal_writes_one_line_again_and_again,
          test_watch_without_a_terminal_is_a_line_for_each_change, test_formats_say_the_same, test_colours_and_widths_follow_the_terminal,
          test_explain_says_the_same_of_a_job_and_of_its_folder, test_doctor_finds_what_is_wrong, test_completion_in_bash,
          test_the_manual_page_is_clean]

@@ -24,14 +24,27 @@ int64_t PoolTokens(Pool pool, int64_t num_windows, int64_t most, int sequence_le
   return std::min(PoolSize(pool, num_windows), most) * sequence_length;
 }
 
+// BALANCED as the preset has it fits itself to small files.
+bool FitsItself(const JobSpec& spec) {
+  return spec.preset == Preset::kBalanced && spec.phases == PresetSpec(Preset::kBalanced, spec.device).phases;
+}
+
+// At least kMinWindows.
+int64_t WindowsNeededAtAll(const JobSpec& spec) {
+  JobSpec rest = spec;
+  if (FitsItself(spec)) rest.phases.clear();
+  return std::max(kMinWindows, WindowsNeeded(rest));
+}
+
 absl::Status CheckInputs(const JobSpec& spec, const JobInputs& inputs) {
   ESPALIER_RETURN_IF_ERROR(CheckSequenceLength(inputs.dense, spec.sequence_length));
   const int64_t num_windows = inputs.num_tokens / spec.sequence_length;
   if (num_windows < kMinWindows) {
     return absl::InvalidArgumentError(absl::StrCat("tokens '", spec.tokens_path, "' holds ", inputs.num_tokens,
                                                    " tokens, ", num_windows, " windows of ", spec.sequence_length,
-                                                   ": a job needs at least ", kMinWindows * spec.sequence_length,
-                                                   " tokens (", kMinWindows, " windows)"));
+                                                   ": this job needs at least ",
+                                                   WindowsNeededAtAll(spec) * spec.sequence_length, " tokens (",
+                                                   WindowsNeededAtAll(spec), " windows)"));
   }
   if (inputs.evaluation_tokens > 0 || !spec.evaluation_path.empty()) {
     ESPALIER_RETURN_IF_ERROR(
@@ -40,9 +53,8 @@ absl::Status CheckInputs(const JobSpec& spec, const JobInputs& inputs) {
   return absl::OkStatus();
 }
 
-// BALANCED as the preset has it fits itself to small files.
 void CutToPools(int64_t num_windows, JobSpec* spec, std::vector<std::string>* warnings) {
-  if (spec->preset != Preset::kBalanced || spec->phases != PresetSpec(Preset::kBalanced, spec->device).phases) return;
+  if (!FitsItself(*spec)) return;
   const int64_t train = PoolTokens(Pool::kTrain, num_windows, INT64_MAX / spec->sequence_length, spec->sequence_length);
   const int64_t score = PoolTokens(Pool::kScore, num_windows, INT64_MAX / spec->sequence_length, spec->sequence_length);
   bool is_cut = false;

@@ -1,6 +1,9 @@
 #include "coordinator/search/resolve_check.h"
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -152,38 +155,59 @@ absl::Status CheckSpec(const JobSpec& spec) {
   return absl::OkStatus();
 }
 
-absl::Status CheckPoolHolds(const std::string& field, int64_t tokens, Pool pool, int64_t num_windows,
-                            const JobSpec& spec) {
-  const int64_t wanted = WindowsForTokens(tokens, spec.sequence_length);
-  const int64_t there = PoolSize(pool, num_windows);
-  if (wanted <= there) return absl::OkStatus();
-  return Refuse(field, tokens,
-                absl::StrCat("too few tokens: it takes ", wanted, " windows of ", spec.sequence_length, ", the ",
-                             Name(pool), " pool of '", spec.tokens_path, "' has ", there, " (of ", num_windows,
-                             " windows in all); the file needs at least ",
-                             WindowsForPool(pool, wanted) * spec.sequence_length, " tokens"));
-}
+namespace {
 
-absl::Status CheckPools(const JobSpec& spec, int64_t num_windows) {
+struct PoolNeed {
+  std::string field;
+  int64_t tokens;
+  Pool pool;
+};
+
+std::vector<PoolNeed> PoolNeeds(const JobSpec& spec) {
+  std::vector<PoolNeed> needs;
   const std::vector<int> generations = GenerationsByPhase(spec);
   for (size_t p = 0; p < spec.phases.size(); ++p) {
     if (generations[p] == 0) continue;
     for (size_t s = 0; s < spec.phases[p].stages.size(); ++s) {
       const std::string name = absl::StrCat("phases[", p, "].stages[", s, "]");
       const Stage& stage = spec.phases[p].stages[s];
-      ESPALIER_RETURN_IF_ERROR(
-          CheckPoolHolds(name + ".train_tokens", stage.train_tokens, Pool::kTrain, num_windows, spec));
-      ESPALIER_RETURN_IF_ERROR(
-          CheckPoolHolds(name + ".score_tokens", stage.score_tokens, Pool::kScore, num_windows, spec));
+      needs.push_back({name + ".train_tokens", stage.train_tokens, Pool::kTrain});
+      needs.push_back({name + ".score_tokens", stage.score_tokens, Pool::kScore});
     }
   }
-  ESPALIER_RETURN_IF_ERROR(
-      CheckPoolHolds("calibration_tokens", spec.calibration_tokens, Pool::kCalibrate, num_windows, spec));
-  ESPALIER_RETURN_IF_ERROR(
-      CheckPoolHolds("additive_score_tokens", spec.additive_score_tokens, Pool::kScore, num_windows, spec));
-  ESPALIER_RETURN_IF_ERROR(
-      CheckPoolHolds("play_off_score_tokens", spec.play_off_score_tokens, Pool::kSelect, num_windows, spec));
-  return CheckPoolHolds("report_score_tokens", spec.report_score_tokens, Pool::kReport, num_windows, spec);
+  needs.push_back({"calibration_tokens", spec.calibration_tokens, Pool::kCalibrate});
+  needs.push_back({"additive_score_tokens", spec.additive_score_tokens, Pool::kScore});
+  needs.push_back({"play_off_score_tokens", spec.play_off_score_tokens, Pool::kSelect});
+  needs.push_back({"report_score_tokens", spec.report_score_tokens, Pool::kReport});
+  return needs;
+}
+
+int64_t WindowsFor(const PoolNeed& need, const JobSpec& spec) {
+  return need.tokens == 0 ? 0 : WindowsForPool(need.pool, WindowsForTokens(need.tokens, spec.sequence_length));
+}
+
+}  // namespace
+
+int64_t WindowsNeeded(const JobSpec& spec) {
+  int64_t most = 0;
+  for (const PoolNeed& need : PoolNeeds(spec)) most = std::max(most, WindowsFor(need, spec));
+  return most;
+}
+
+absl::Status CheckPools(const JobSpec& spec, int64_t num_windows) {
+  // The one that needs the longest file: what it says is enough for all.
+  std::optional<PoolNeed> worst;
+  for (const PoolNeed& need : PoolNeeds(spec)) {
+    if (WindowsForTokens(need.tokens, spec.sequence_length) <= PoolSize(need.pool, num_windows)) continue;
+    if (!worst.has_value() || WindowsFor(need, spec) > WindowsFor(*worst, spec)) worst = need;
+  }
+  if (!worst.has_value()) return absl::OkStatus();
+  return Refuse(worst->field, worst->tokens,
+                absl::StrCat("too few tokens: it takes ", WindowsForTokens(worst->tokens, spec.sequence_length),
+                             " windows of ", spec.sequence_length, ", the ", Name(worst->pool), " pool of '",
+                             spec.tokens_path, "' has ", PoolSize(worst->pool, num_windows), " (of ", num_windows,
+                             " windows in all); the file needs at least ",
+                             WindowsFor(*worst, spec) * spec.sequence_length, " tokens"));
 }
 
 }  // namespace espalier

@@ -11,12 +11,11 @@ namespace espalier {
 // That does not depend on the inputs: ranges, schedules, names of parts.
 absl::Status CheckSpec(const JobSpec& spec);
 
-// kInvalidArgument when the pool cannot give `tokens` tokens in whole windows: says what it has and how many tokens the
-// file needs. `field` is named with its value.
-absl::Status CheckPoolHolds(const std::string& field, int64_t tokens, Pool pool, int64_t num_windows,
-                            const JobSpec& spec);
+// Windows that a token file needs in all, so that each pool holds what the schedule and the numbers that are set take of it.
+int64_t WindowsNeeded(const JobSpec& spec);
 
-// The schedule and the fixed numbers of a resolved specification against the pools of its token file.
+// The schedule and the fixed numbers of a resolved specification against the pools of its token file. kInvalidArgument names
+// the field that needs the longest file, what its pool has, and how many tokens are enough for all.
 absl::Status CheckPools(const JobSpec& spec, int64_t num_windows);
 
 }  // namespace espalier

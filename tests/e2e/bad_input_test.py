@@ -4,6 +4,7 @@ python3 bad_input_test.py BUILD_FOLDER
 """
 
 import json
+import re
 import shutil
 import socket
 import struct
@@ -107,8 +108,8 @@ MODELS = {
 
 
 def run_arguments(folder, model, *more):
-    return ["run", "--model", model, "--tokens", SAMPLES, "--target", "60%", "--generations", "0", "--workers", "1", "--output",
-            folder / "out", "--state", folder / "s", *more]
+    return ["run", "--model", model, "--tokens", SAMPLES, *([] if "--target" in more else ["--target", "60%"]), "--generations", "0", "--workers",
+            "1", "--output", folder / "out", "--state", folder / "s", *more]
 
 
 def expect(folder, which, arguments, code, words):
@@ -119,8 +120,10 @@ def expect(folder, which, arguments, code, words):
     for word in words:
         check(word in lines[0], f"'{word}' is not in: {lines[0]}")
     check(not (folder / "out").exists(), "OUT was made")
+    check(code != 3 or not (folder / "s").exists(), "the state folder of a refused job is left")
     check(not servers_with(str(folder)), "a process is left")
     print(f"      {lines[0].replace(str(folder), '')}", flush=True)
+    return lines[0]
 
 
 def test_models():
@@ -145,26 +148,51 @@ def test_tokens():
         numpy.save(folder / "beyond.npy", beyond)
         numpy.save(folder / "few.npy", tokens[:4])
         (folder / "text.npy").write_text("not an array")
-        for name, words in {"beyond.npy": ["beyond.npy", "5000"], "few.npy": ["tokens"], "text.npy": ["text.npy"], "missing.npy": ["missing.npy"]}.items():
+        for name, words in {"beyond.npy": ["beyond.npy", "5000"], "text.npy": ["text.npy"], "missing.npy": ["missing.npy"],
+                            "few.npy": ["few.npy", "2048 tokens", "at least 16384 tokens"]}.items():
             arguments = run_arguments(folder, TINY)
             arguments[arguments.index("--tokens") + 1] = folder / name
             expect(folder, programs, arguments, 3, words)
-            shutil.rmtree(folder / "s", ignore_errors=True)
+
+
+def test_too_few_tokens_for_a_schedule_says_how_many_are_needed():
+    """And that is enough, exactly: with so many the job is accepted, with a window less it is not."""
+    tokens = numpy.load(SAMPLES).reshape(-1).astype(numpy.uint16)
+    length = 128
+    with Folder() as folder:
+        arguments = ["run", "--model", TINY, "--tokens", folder / "some.npy", "--target", "60%", "--preset", "darwinlm", "--generations", "1",
+                     "--sequence-length", str(length), "--workers", "1", "--output", folder / "out", "--state", folder / "s"]
+        numpy.save(folder / "some.npy", tokens[:300 * length])
+        line = expect(folder, programs, arguments, 3, ["some.npy", "train_tokens", "too few tokens", "at least"])
+        needed = int(re.search(r"at least (\d+) tokens", line)[1])
+        check(300 * length < needed <= len(tokens), f"{needed} tokens")
+        numpy.save(folder / "some.npy", tokens[:needed - length])
+        expect(folder, programs, arguments, 3, [f"at least {needed} tokens"])
+        numpy.save(folder / "some.npy", tokens[:needed])
+        code, _, err = programs.run(*arguments, timeout=120)
+        check(code == 0, f"exit code {code} with {needed} tokens: {err}")
 
 
 def test_targets_and_fields():
     with Folder() as folder:
         job = folder / "job.textproto"
         job.write_text("seed: 1\nfrobnicate: 2\n")
-        cases = [(["--target", "1%"], ["target"]), (["--target", "5M"], ["target"]), (["--target", "lots"], ["--target"]),
+        # The tiny model has 3,935,424 parameters, and 786,624 with every unit removed.
+        cases = [(["--target", "1%"], ["target 1% (39354)", "below", "786624"]), (["--target", "786623"], ["target 786623", "786624"]),
+                 (["--target", "5M"], ["target 5000000", "above", "3935424"]), (["--target", "101%"], ["--target", "101%", "100%"]),
+                 (["--target", "lots"], ["--target", "lots"]),
                  (["--target", "60%", "--job", job], ["job.textproto:2", "frobnicate"]),
-                 (["--target", "60%", "--sequence-length", "100000"], ["100000"]),
+                 (["--target", "60%", "--sequence-length", "100000"], ["100000", "1024"]),
                  (["--target", "60%", "--first-parent", folder / "none.json"], ["none.json"])]
         for flags, words in cases:
-            base = run_arguments(folder, TINY)
-            at = base.index("--target")
-            expect(folder, programs, base[:at] + base[at + 2:] + flags, 3, words)
-            shutil.rmtree(folder / "s", ignore_errors=True)
+            expect(folder, programs, run_arguments(folder, TINY, *flags), 3, words)
+
+
+def test_a_refused_job_leaves_its_state_folder_to_the_next():
+    with Folder() as folder:
+        expect(folder, programs, run_arguments(folder, TINY, "--target", "1%"), 3, ["target 1%"])
+        code, _, err = programs.run(*run_arguments(folder, TINY, "--target", "70%"), timeout=60)
+        check(code == 0, f"the same command with a target that can be reached: {code}: {err}")
 
 
 def test_usage_and_absent_coordinator():
@@ -201,63 +229,57 @@ def test_an_output_over_what_is_needed():
 
 
 def test_a_port_in_use():
+    """The coordinator's documented exit code 3, a line, and no folder."""
     with Folder() as folder, socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        process = subprocess.run([str(programs.bin / "espalier-coordinator"), "--listen", f"127.0.0.1:{port}", "--state", str(folder / "s"),
-                                  "--artifacts", str(folder / "a")], capture_output=True, text=True, timeout=30)
-        check(process.returncode not in (0, 1), f"exit code {process.returncode}: {process.stderr}")
-        check(str(port) in process.stderr, process.stderr)
+        for listen, http, flag in ((port, 0, "--listen"), (0, port, "--http")):
+            done = subprocess.run([str(programs.bin / "espalier-coordinator"), "--listen", f"127.0.0.1:{listen}", "--http", f"127.0.0.1:{http}",
+                                   "--state", str(folder / "s"), "--artifacts", str(folder / "a")], capture_output=True, text=True, timeout=30)
+            check(done.returncode == 3, f"exit code {done.returncode}: {done.stderr}")
+            check(done.stderr == f"error: {flag}: cannot listen on 127.0.0.1:{port}: Address already in use; name another address or port\n",
+                  f"not one line but: {done.stderr!r}")
+            check(not list(folder.iterdir()), f"left behind: {list(folder.iterdir())}")
 
 
-def test_a_full_disk():
-    with Folder() as folder:
-        small = folder / "small"
-        small.mkdir()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)], capture_output=True).returncode != 0:
-            print("      SKIPPED: mounting a tmpfs is not allowed here", flush=True)
-            return
-        try:
-            try:
-                (small / "filler").write_bytes(b"x" * (4 << 20))
-            except OSError:
-                pass
-            code, _, err = programs.run("run", "--model", TINY, "--tokens", SAMPLES, "--target", "60%", "--generations", "0", "--workers", "1",
-                                    "--output", small / "out", "--state", folder / "s", timeout=60)
-            check(code == 6, f"exit code {code}: {err}")
-            check("No space left" in err, err)
-            check(not (small / "out").exists(), "OUT is left half written")
-            check(not servers_with(str(folder)), "a process is left")
-        finally:
-            subprocess.run(["umount", "-l", str(small)], check=False)
+def change_a_weight(model):
+    """One bit of the last tensor: the size, the header and the configuration stay as they were."""
+    data = bytearray((model / "model.safetensors").read_bytes())
+    data[-2] ^= 1
+    (model / "model.safetensors").write_bytes(data)
 
 
 def test_other_model_files_at_the_worker():
     """The files change between submission and work: the worker refuses them by their digest."""
-    with Folder() as folder:
-        model = model_copy(folder)
-        address = f"unix:{folder}/c"
-        coordinator = subprocess.Popen([str(real.bin / "espalier-coordinator"), "--listen", address, "--state", str(folder / "s"),
-                                        "--artifacts", str(folder / "a")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        worker = None
-        try:
-            wait_until(lambda: real.run("list", "--coordinator", address)[0] == 0, what="the coordinator answers")
-            code, out, err = real.run("submit", "--model", model, "--tokens", SAMPLES, "--target", "60%", "--generations", "0", "--job-id", "j",
-                                      "--coordinator", address)
-            check(code == 0, err)
-            change_config(rope_parameters={"rope_theta": 20000.0, "rope_type": "default"})(model)
-            worker = subprocess.Popen([str(real.bin / "espalier-worker"), "--coordinator", address, "--artifacts", str(folder / "a")],
-                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            code, out, err = real.run("watch", "j", "--coordinator", address, timeout=60)
-            check(code == 5 and "digest" in out, f"{code}: {out} {err}")
-        finally:
-            for process in (worker, coordinator):
-                if process is not None:
-                    process.terminate()
-                    process.wait(timeout=20)
+    for change in (change_config(rope_parameters={"rope_theta": 20000.0, "rope_type": "default"}), change_a_weight):
+        with Folder() as folder:
+            model = model_copy(folder)
+            address = f"unix:{folder}/c"
+            coordinator = subprocess.Popen([str(real.bin / "espalier-coordinator"), "--listen", address, "--state", str(folder / "s"),
+                                            "--artifacts", str(folder / "a")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            worker = None
+            try:
+                wait_until(lambda: real.run("list", "--coordinator", address)[0] == 0, what="the coordinator answers")
+                code, out, err = real.run("submit", "--model", model, "--tokens", SAMPLES, "--target", "60%", "--generations", "0", "--job-id",
+                                          "j", "--coordinator", address)
+                check(code == 0, err)
+                change(model)
+                worker = subprocess.Popen([str(real.bin / "espalier-worker"), "--coordinator", address, "--artifacts", str(folder / "a")],
+                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                code, out, err = real.run("watch", "j", "--coordinator", address, timeout=60)
+                check(code == 5, f"exit code {code}: {out}{err}")
+                told = [line for line in (out + err).splitlines() if "digest" in line]
+                check(len(told) == 1 and str(model) in told[0], f"no line names the folder and its digest: {out}{err}")
+                print(f"      {told[0].replace(str(folder), '')}", flush=True)
+            finally:
+                for process in (worker, coordinator):
+                    if process is not None:
+                        process.terminate()
+                        process.wait(timeout=20)
 
 
 if __name__ == "__main__":
-    main([test_models, test_tokens, test_targets_and_fields, test_usage_and_absent_coordinator, test_an_output_over_what_is_needed,
-          test_a_port_in_use, test_a_full_disk, test_other_model_files_at_the_worker])
+    main([test_models, test_tokens, test_too_few_tokens_for_a_schedule_says_how_many_are_needed, test_targets_and_fields,
+          test_a_refused_job_leaves_its_state_folder_to_the_next, test_usage_and_absent_coordinator, test_an_output_over_what_is_needed,
+          test_a_port_in_use, test_other_model_files_at_the_worker])

@@ -169,18 +169,23 @@ TEST_CASE("ResolveJob: BALANCED on the tiny model stays within what two cores tr
 TEST_CASE("ResolveJob: too few tokens says how many the schedule needs, and with that many it resolves") {
   JobSpec spec = PresetSpec(Preset::kDarwinLm, DeviceKind::kCpu);
   spec.target.share = 0.6;
-  const std::string message = Refusal(spec, TinyInputs(512 * 512, 512));
-  CHECK_THAT(message,
-             Catch::Contains("phases[0].stages[3].train_tokens is 200000") && Catch::Contains("too few tokens"));
-  const size_t at = message.find("at least ");
-  REQUIRE(at != std::string::npos);
-  const int64_t needed = std::stoll(message.substr(at + 9));
-  CHECK(ResolveJob(spec, TinyInputs(needed, 512)).ok());
-  CHECK_FALSE(ResolveJob(spec, TinyInputs(needed - 512, 512)).ok());
-  CHECK_THAT(Refusal(spec, TinyInputs(31 * 512, 512)), Catch::Contains("16384"));
+  // However short the file is, and however many stages it is too short for.
+  for (const int windows : {1, 31, 32, 100, 300, 512}) {
+    const std::string message = Refusal(spec, TinyInputs(windows * 512, 512));
+    if (windows >= 32) {
+      CHECK_THAT(message,
+                 Catch::Contains("phases[0].stages[3].train_tokens is 200000") && Catch::Contains("too few tokens"));
+    }
+    const size_t at = message.find("at least ");
+    REQUIRE(at != std::string::npos);
+    const int64_t needed = std::stoll(message.substr(at + 9));
+    CHECK(ResolveJob(spec, TinyInputs(needed, 512)).ok());
+    CHECK_FALSE(ResolveJob(spec, TinyInputs(needed - 512, 512)).ok());
+  }
   // With no generations nothing is trained.
   spec.stop.generations = 0;
   CHECK(ResolveJob(spec, TinyInputs(512 * 512, 512)).ok());
+  CHECK_THAT(Refusal(spec, TinyInputs(31 * 512, 512)), Catch::Contains("at least 16384 tokens (32 windows)"));
 }
 
 TEST_CASE("ResolveJob: errors name the field, its value and what is possible") {

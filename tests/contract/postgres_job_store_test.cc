@@ -1,6 +1,7 @@
 #include "coordinator/store/postgres_job_store.h"
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "tests/contract/job_store_contract.h"
@@ -41,6 +42,10 @@ TEST_CASE("PostgresJobStore: whatever happens to connection or epoch, nothing is
   SECTION("an older store over the same database is fenced, in all that it writes") {
     const auto older = MustOpen(connection);
     REQUIRE_OK(older->InsertJob(LargeJob("a")));
+    AttemptRecord lease;
+    lease.token = {older->epoch(), "a", "task", 1};
+    lease.worker_id = "worker";
+    REQUIRE_OK(older->InsertAttempts({lease}));
     const auto newer = MustOpen(connection);
     JobUpdate update;
     update.state = JobState::kRunning;
@@ -52,7 +57,18 @@ TEST_CASE("PostgresJobStore: whatever happens to connection or epoch, nothing is
     stop.job_id = "a";
     stop.kind = EventKind::kWallTimeStop;
     CHECK(older->Commit(stop, std::nullopt).status().code() == absl::StatusCode::kAborted);
+    CHECK(older->EndAttempt(lease.token, AttemptEnd::kExpired, "late").code() == absl::StatusCode::kAborted);
+    AttemptRecord second = lease;
+    second.token.attempt = 2;
+    CHECK(older->InsertAttempts({second}).code() == absl::StatusCode::kAborted);
+    EventRecord outcome;
+    outcome.job_id = "a";
+    outcome.task_id = "task";
+    outcome.attempt = 1;
+    CHECK(older->Commit(outcome, std::nullopt).status().code() == absl::StatusCode::kAborted);
     CHECK(newer->LoadJobs()->size() == 1);
+    CHECK(newer->LoadEvents("a", 0)->empty());
+    CHECK(newer->LoadAttempts("a").value() == std::vector<AttemptRecord>{lease});  // one, open still
     REQUIRE_OK(newer->Commit(stop, std::nullopt));
   }
   SECTION("a connection that is cut between two writes is made anew") {
@@ -75,6 +91,22 @@ TEST_CASE("PostgresJobStore: whatever happens to connection or epoch, nothing is
     REQUIRE_OK(store->InsertJob(LargeJob("a")));
     REQUIRE(store->LoadJobs()->size() == 1);
     REQUIRE_OK(store->Health());
+  }
+  SECTION("one that the server takes back as not serializable is done again, once: at its commit, and before") {
+    for (const std::string when : {"DEFERRABLE INITIALLY DEFERRED", "NOT DEFERRABLE"}) {
+      const std::string fresh = server.NewDatabase();
+      const auto store = MustOpen(fresh);
+      REQUIRE(server.Execute(NameOf(fresh),
+                             "CREATE SEQUENCE turns; CREATE FUNCTION refuse() RETURNS trigger AS \\$\\$ BEGIN IF "
+                             "nextval('turns') = 1 THEN RAISE EXCEPTION 'could not serialize' USING ERRCODE = '40001'; END IF; "
+                             "RETURN NULL; END \\$\\$ LANGUAGE plpgsql; CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON jobs " +
+                                 when + " FOR EACH ROW EXECUTE FUNCTION refuse()") == 0);
+      INFO(when);
+      REQUIRE_OK(store->InsertJob(LargeJob("a")));
+      CHECK(store->LoadJobs()->size() == 1);
+      REQUIRE_OK(store->Health());
+      CHECK(server.Execute(NameOf(fresh), "DO \\$\\$ BEGIN ASSERT nextval('turns') = 3; END \\$\\$") == 0);  // it was tried twice
+    }
   }
   SECTION("a database that stays away ends the store") {
     const auto store = MustOpen(connection);

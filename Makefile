@@ -11,7 +11,7 @@ help:
 	@echo "make demo       build, then prune the bundled model on this machine and show the result"
 	@echo "make test       build, then run the tests"
 	@echo "make test-full  all of them, the slow ones too, with a table at the end (tools/setup.sh --full installs what they need)"
-	@echo "make test-asan  the tests without LibTorch under AddressSanitizer and UBSan; make test-tsan: ThreadSanitizer"
+	@echo "make test-asan  the tests under AddressSanitizer and UBSan; make test-tsan: those without LibTorch under ThreadSanitizer"
 	@echo "make fuzz       every fuzzer for SECONDS=600 (needs clang: tools/setup.sh --full)"
 	@echo "make soak       simulate the service under faults for SECONDS=600, with new seeds every time"
 	@echo "make interop    try the exports in transformers, PEFT, lm-evaluation-harness and llama.cpp (installs them)"
@@ -42,7 +42,7 @@ test: build
 test-full: build
 	@tools/test_full.py $(BUILD) $(JOBS) '$(EXCEPT)'
 
-# Everything without LibTorch under sanitizers, in build folders of their own (docs/reliability.md).
+# Under sanitizers, in build folders of their own (docs/reliability.md says what each leaves out).
 test-asan: setup
 	@tools/sanitized.sh $(BUILD)-asan address,undefined $(JOBS)
 

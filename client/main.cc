@@ -1,6 +1,8 @@
 // espalier: the command line.
 #include <CLI/CLI.hpp>
 
+#include <stdlib.h>
+
 #include <cstdio>
 #include <exception>
 
@@ -10,6 +12,9 @@
 #include "client/suggest/usage_error.h"
 
 int main(int argc, char** argv) {
+  // Without a call under way gRPC looks at a connection that is being made only this often (5 s by default). Set here, while
+  // there is one thread: another that starts a program reads the environment.
+  ::setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100", 0);
   CLI::App app(
       "Searches for smaller language models: evolutionary pruning of a dense checkpoint to a size, by a fleet or on "
       "this machine.",

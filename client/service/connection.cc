@@ -1,7 +1,5 @@
 #include "client/service/connection.h"
 
-#include <stdlib.h>
-
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -93,8 +91,6 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOpt
     return absl::InvalidArgumentError(
         "no coordinator named: give --coordinator HOST:PORT or unix:PATH, or set ESPALIER_COORDINATOR");
   }
-  // Without a call under way gRPC looks at a connection that is being made only this often (5 s by default).
-  ::setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100", 0);
   const ChannelSecurity security{options.tls, options.tls_server_name, options.token_file};
   const std::vector<std::string> addresses = SplitAddresses(options.coordinator);
   grpc::ChannelArguments arguments = ArgumentsOf(addresses.size() > 1);

@@ -32,6 +32,11 @@ void PrintJobTable(const v1::Job& job) {
     };
   }
   std::printf("%s", FormatTable(rows, options).c_str());
+  const TableRows cost = JobCostTable(CostFromJob(job), HasEnded(job) ? "taken" : "so far");
+  if (!cost.empty()) {
+    std::printf("\n");
+    PrintTable(cost);
+  }
   const absl::StatusOr<RunReport> report = ReportFromJob(job);
   if (!report.ok()) return;
   std::printf("\n");

@@ -56,7 +56,7 @@ void PrintPreview(const v1::JobPreview& preview) {
   add("evaluations", preview.num_evaluations());
   std::printf("%s", FormatTable(rows).c_str());
   std::printf("level bank          %s\n", FormatBytes(static_cast<double>(preview.bank_bytes())).c_str());
-  std::printf("candidate's memory  %s while it trains, activations on top\n",
+  std::printf("candidate's memory  about %s in training, activations of a whole step included\n",
               FormatBytes(static_cast<double>(preview.device_bytes())).c_str());
   PrintTime(preview.time());
   for (const std::string& warning : preview.warnings()) std::printf("note: %s\n", warning.c_str());

@@ -102,6 +102,7 @@ absl::StatusOr<RunReport> ReadChecked(const Json& json) {
   report.recovery_tokens = json.value("recovery_tokens", int64_t{0});
   report.seconds = json.value("seconds", 0.0);
   report.engine_seconds = json.value("engine_seconds", 0.0);
+  if (json.contains("cost")) report.cost = CostFromJson(json["cost"]);
   report.stopped_because = json.value("stopped_because", "");
   report.chosen_because = json.value("chosen_because", "");
   for (const Json& generation : json.at("history")) report.history.push_back(ReadGeneration(generation));

@@ -51,6 +51,10 @@ void AddKeptHeads(const v1::JobResult& result, std::vector<ReportUnit>& units) {
   }
 }
 
+double SecondsOf(const google::protobuf::Duration& duration) {
+  return static_cast<double>(google::protobuf::util::TimeUtil::DurationToMilliseconds(duration)) / 1000;
+}
+
 ReportGeneration FromProto(const v1::Generation& proto) {
   return {.phase = proto.phase(),
           .generation = proto.generation(),
@@ -91,6 +95,30 @@ nlohmann::ordered_json MessageJson(const google::protobuf::Message& message) {
   return nlohmann::ordered_json::parse(text, nullptr, false);
 }
 
+JobCost CostFromJob(const v1::Job& job) {
+  const v1::JobPreview& preview = job.preview();
+  const v1::TimeEstimate& estimate = job.inputs().first_estimate();
+  const v1::JobProgress& progress = job.progress();
+  JobCost cost;
+  cost.expected = {.trained_tokens = preview.train_tokens() + preview.recovery_tokens(),
+                   .scored_tokens = preview.score_tokens(),
+                   .num_evaluations = preview.num_evaluations(),
+                   .device_seconds = {},
+                   .seconds = {},
+                   .device_bytes = preview.device_bytes()};
+  if (estimate.has_device_seconds()) cost.expected.device_seconds = estimate.device_seconds();
+  if (estimate.has_seconds()) cost.expected.seconds = estimate.seconds();
+  cost.basis = estimate.basis();
+  cost.taken = {.trained_tokens = progress.trained_tokens(),
+                .scored_tokens = progress.scored_tokens(),
+                .num_evaluations = progress.num_evaluations(),
+                .device_seconds = progress.engine_seconds(),
+                .seconds = SecondsOf(progress.elapsed()),
+                .device_bytes = {}};
+  if (progress.peak_bytes() > 0) cost.taken.device_bytes = progress.peak_bytes();
+  return cost;
+}
+
 absl::StatusOr<RunReport> ReportFromJob(const v1::Job& job) {
   if (job.state() != v1::Job::SUCCEEDED) return absl::InternalError(absl::StrCat("job ", job.name(), " has no result"));
   const v1::JobResult& result = job.result();
@@ -127,8 +155,8 @@ absl::StatusOr<RunReport> ReportFromJob(const v1::Job& job) {
   report.trained_tokens = result.trained_tokens();
   report.scored_tokens = result.scored_tokens();
   report.recovery_tokens = result.measurement().trained_tokens();
-  report.seconds =
-      static_cast<double>(google::protobuf::util::TimeUtil::DurationToMilliseconds(job.progress().elapsed())) / 1000;
+  report.seconds = SecondsOf(job.progress().elapsed());
+  report.cost = CostFromJob(job);
   report.engine_seconds = result.engine_seconds();
   report.stopped_because = result.stopped_because();
   report.chosen_because = result.chosen_because();

@@ -10,6 +10,9 @@ namespace espalier {
 // kInternal when the job has no result or its mask does not fit its ladder.
 absl::StatusOr<RunReport> ReportFromJob(const v1::Job& job);
 
+// What it was expected to take, and has taken so far; nothing expected before the coordinator has read the job's files.
+JobCost CostFromJob(const v1::Job& job);
+
 // Any message as JSON with the proto's field names, zeros included.
 nlohmann::ordered_json MessageJson(const google::protobuf::Message& message);
 

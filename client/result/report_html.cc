@@ -42,11 +42,11 @@ std::string Tiles(const RunReport& report) {
                       "</div>");
 }
 
-std::string TableHtml(const std::vector<std::vector<std::string>>& rows) {
+std::string TableHtml(const std::vector<std::vector<std::string>>& rows, bool last_is_result) {
   std::string html = "<div class=\"scroll\"><table>";
   for (size_t row = 0; row < rows.size(); ++row) {
     const char* cell = row == 0 ? "th" : "td";
-    absl::StrAppend(&html, row + 1 == rows.size() && row > 0 ? "<tr class=\"result\">" : "<tr>");
+    absl::StrAppend(&html, last_is_result && row + 1 == rows.size() && row > 0 ? "<tr class=\"result\">" : "<tr>");
     for (const std::string& text : rows[row]) absl::StrAppend(&html, "<", cell, ">", EscapeHtml(text), "</", cell, ">");
     absl::StrAppend(&html, "</tr>");
   }
@@ -67,6 +67,16 @@ std::string HistoryHtml(const RunReport& report) {
         generation.rank_agreement);
   }
   return html + "</table></div></details>";
+}
+
+std::string CostHtml(const JobCost& cost) {
+  const std::vector<std::vector<std::string>> rows = JobCostTable(cost, "taken");
+  if (rows.empty()) return "";
+  std::string html = absl::StrCat("<section><h2>What it took</h2>", TableHtml(rows, false));
+  if (!cost.basis.empty()) {
+    absl::StrAppend(&html, "<p class=\"legend\">Times expected before it began: ", EscapeHtml(cost.basis), ".</p>");
+  }
+  return html + "</section>";
 }
 
 std::string MaskSection(const RunReport& report) {
@@ -130,7 +140,7 @@ std::string ReportHtml(const RunReport& report) {
       " parameters, windows of ", report.sequence_length, " tokens. ", EscapeHtml(StoppedInWords(report.stopped_because)),
       report.chosen_because.empty() ? "" : absl::StrCat(" ", EscapeHtml(report.chosen_because), "."), "</p>");
   absl::StrAppend(
-      &html, Tiles(report), "<section><h2>Result</h2>", TableHtml(ResultTable(report)),
+      &html, Tiles(report), "<section><h2>Result</h2>", TableHtml(ResultTable(report), true),
       "<p class=\"legend\">One-shot: straight from the level bank, before any training. KL: mean divergence from the "
       "dense "
       "model, nats a token. Perplexity: of the exported folder",
@@ -138,7 +148,7 @@ std::string ReportHtml(const RunReport& report) {
           ? absl::StrCat(", after ", FormatCount(static_cast<double>(report.recovery_tokens)), " tokens of recovery")
           : "",
       ".</p></section>");
-  absl::StrAppend(&html, MaskSection(report), FitnessSection(report));
+  absl::StrAppend(&html, MaskSection(report), FitnessSection(report), CostHtml(report.cost));
   absl::StrAppend(
       &html,
       "<section><h2>Where it came from</h2><details><summary>Seed, specification, digests, versions</summary><pre>",

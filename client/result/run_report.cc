@@ -70,6 +70,7 @@ Json ToJson(const RunReport& report) {
   json["recovery_tokens"] = report.recovery_tokens;
   json["seconds"] = report.seconds;
   json["engine_seconds"] = report.engine_seconds;
+  json["cost"] = ToJson(report.cost);
   json["stopped_because"] = report.stopped_because;
   json["chosen_because"] = report.chosen_because;
   json["history"] = Json::array();

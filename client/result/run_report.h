@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "client/result/job_cost.h"
 #include "common/picture/mask_chart.h"
 
 namespace espalier {
@@ -57,6 +58,7 @@ struct RunReport {
   int64_t recovery_tokens = 0;
   double seconds = 0;         // of the job's running time
   double engine_seconds = 0;  // summed over tasks
+  JobCost cost;               // expected before it began, and taken
   std::string stopped_because;
   std::string chosen_because;
   std::vector<ReportGeneration> history;

@@ -246,4 +246,9 @@ absl::Status AddTokenizer(const std::string& folder, int vocabulary_size, bool w
   return AddSpecials(folder, *tokenizer, vocabulary, header);
 }
 
+absl::Status CheckGgufTokenizer(const std::string& folder, int vocabulary_size) {
+  GgufHeader ignored;
+  return AddTokenizer(folder, vocabulary_size, /*without=*/false, &ignored);
+}
+
 }  // namespace espalier::checkpoint

@@ -14,4 +14,7 @@ namespace espalier::checkpoint {
 // `without` set, gives a file that takes and gives token ids only.
 absl::Status AddTokenizer(const std::string& folder, int vocabulary_size, bool without, GgufHeader* header);
 
+// Whether AddTokenizer would take the folder's tokenizer: its refusal, before anything is spent on a model to export.
+absl::Status CheckGgufTokenizer(const std::string& folder, int vocabulary_size);
+
 }  // namespace espalier::checkpoint

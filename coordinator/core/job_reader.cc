@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
 #include "common/base/status_macros.h"
+#include "common/checkpoint/gguf_tokenizer.h"
 #include "common/checkpoint/model_folder.h"
 #include "common/checkpoint/token_file.h"
 #include "common/checkpoint/token_sidecar.h"
@@ -77,6 +78,13 @@ absl::StatusOr<JobInputs> ReadJobInputs(const JobSpec& spec, const PathRoots& ro
   if (!digest.ok()) return AtField("model_folder", digest.status());
   inputs.model_digest = *digest;
   return inputs;
+}
+
+std::vector<std::string> WarningsOfFiles(const JobSpec& spec, const JobInputs& inputs) {
+  if (spec.runtime != Runtime::kGguf) return {};
+  const absl::Status taken = checkpoint::CheckGgufTokenizer(spec.model_folder, inputs.dense.vocabulary_size);
+  if (taken.ok()) return {};
+  return {absl::StrCat("runtime GGUF: the result's tokenizer cannot be exported: ", taken.message())};
 }
 
 }  // namespace espalier

@@ -80,8 +80,10 @@ void SearchServiceImpl::Prepare(const v1::CreateJobRequest& request, const std::
     if (!by_size.ok()) return reactor->Finish(ToGrpc(by_size.status()));
     spec->continue_state = *by_size;
   }
-  const absl::StatusOr<JobPreview> preview = ResolveJob(*spec, *inputs);
+  absl::StatusOr<JobPreview> preview = ResolveJob(*spec, *inputs);
   if (!preview.ok()) return reactor->Finish(ToGrpc(preview.status()));
+  const std::vector<std::string> warnings = WarningsOfFiles(*spec, *inputs);
+  preview->warnings.insert(preview->warnings.end(), warnings.begin(), warnings.end());
   const TimeEstimate estimate = parts_.coordinator->EstimateJob(parts_.clock->Now(), *preview);
   if (request.validate_only()) {
     v1::Job& answer = *response->mutable_job();
@@ -96,9 +98,12 @@ void SearchServiceImpl::Prepare(const v1::CreateJobRequest& request, const std::
   job.resolved = preview->resolved;
   job.inputs = *std::move(inputs);
   job.inputs.first_estimate = estimate;
-  parts_.main->Post([this, job = std::move(job), response, reactor] {
+  parts_.main->Post([this, job = std::move(job), warnings, response, reactor] {
     const absl::StatusOr<JobView> view = parts_.coordinator->CreateJob(parts_.clock->Now(), job);
-    if (view.ok()) *response->mutable_job() = ToProto(*view);
+    if (view.ok()) {
+      *response->mutable_job() = ToProto(*view);
+      for (const std::string& warning : warnings) response->mutable_job()->mutable_preview()->add_warnings(warning);
+    }
     reactor->Finish(ToGrpc(view.status()));
   });
 }

@@ -8,16 +8,31 @@
 namespace espalier {
 namespace {
 
+// What the backward pass keeps of one step's tokens, as the worker counts it when it plans a candidate's training: the
+// residual stream at every norm and projection; queries, keys, values and the attention's result; the FFN's gate, up
+// projection and product. The target's share of the widths. A device with less room takes a step in several passes.
+double ActivationBytes(const SearchPlan& plan, double share) {
+  const ModelConfig& dense = plan.inputs.dense;
+  double values_per_token = 0;
+  for (const LayerShape& layer : dense.layers) {
+    const double attention = (3.0 * layer.num_heads() + 4.0 * layer.num_kv_heads) * dense.head_size;
+    values_per_token += 6.0 * dense.hidden_size + share * (attention + 4.0 * layer.ffn_width);
+  }
+  const int tokens = std::max(plan.spec.tokens_per_step, plan.spec.sequence_length);
+  return values_per_token * tokens * (plan.spec.device == DeviceKind::kCuda ? 2 : 4);
+}
+
 // Weights, gradients and two moments in fp32 and the weights in the compute format, for a candidate of the target's
-// share of the dense parameters; the dense model beside it as teacher. Activations come on top.
+// share of the dense parameters; a step's activations; the dense model beside it as teacher.
 int64_t DeviceBytes(const SearchPlan& plan) {
   const double dense = static_cast<double>(CountParameters(plan.inputs.dense));
-  const double candidate = dense * static_cast<double>(plan.target) / static_cast<double>(plan.dense_cost);
+  const double share = static_cast<double>(plan.target) / static_cast<double>(plan.dense_cost);
+  const double candidate = dense * share;
   const double compute = plan.spec.device == DeviceKind::kCuda ? 2 : 0;
   const double dense_bytes = plan.spec.device == DeviceKind::kCuda
                                  ? static_cast<double>(BytesPerParameter(plan.inputs.dense.number_format))
                                  : 4;
-  return static_cast<int64_t>(candidate * (16 + compute) + dense * dense_bytes);
+  return static_cast<int64_t>(candidate * (16 + compute) + ActivationBytes(plan, share) + dense * dense_bytes);
 }
 
 struct SearchTokens {

@@ -123,6 +123,8 @@ def test_commands_of_a_coordinator():
                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             code, out, err = programs.run("watch", "first", "--coordinator", address)
             check(code == 0 and "searched" in out, f"{code}: {out}{err}")
+            out = programs.run("get", "first", "--coordinator", address)[1]
+            check("expected, at most" in out and "device time" in out and "running time" in out, f"the estimate beside what it took: {out}")
             check(len(json.loads(programs.run("workers", "--coordinator", address, "--format", "json")[1])) == 1, "one worker is known")
             check("parent" in programs.run("candidates", "first", "--coordinator", address)[1], "candidates")
             code, _, err = programs.run("export", "jobs/first", "--output", folder / "x", "--coordinator", address)

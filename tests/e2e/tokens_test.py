@@ -208,6 +208,13 @@ class TokensTest(unittest.TestCase):
             self.assertIn("tokens_path", refused.stderr)
             self.assertIn("was made with another tokenizer", refused.stderr)
             (self.root / "out.npy.json").unlink()  # now as a file of another tool: only the held-out one says whose it is
+            self.assertNotIn("tokenizer", submit(MODEL, self.root / "out.npy", "--runtime", "gguf").stdout)
+            rules = json.loads((other / "tokenizer.json").read_text()) | {"pre_tokenizer": {"type": "Whitespace"}}
+            (other / "tokenizer.json").write_text(json.dumps(rules))
+            warned = submit(other, self.root / "out.npy", "--runtime", "gguf")
+            self.assertEqual(warned.returncode, 0, warned.stderr)
+            self.assertIn("note: runtime GGUF: the result's tokenizer cannot be exported", warned.stdout)
+            self.assertIn("--without-tokenizer", warned.stdout)
             held_out = submit(other, self.root / "out.npy", "--evaluate", self.root / "b.npy")
             self.assertEqual(held_out.returncode, 3, held_out.stderr)
             self.assertIn("evaluation_path", held_out.stderr)

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/checkpoint/first_parent_folder.h"
+#include "common/checkpoint/gguf_tokenizer.h"
 #include "common/checkpoint/gguf_writer.h"
 #include "common/checkpoint/number_formats.h"
 #include "tests/support/temp_dir.h"
@@ -134,13 +135,17 @@ TEST_CASE("GGUF: a tokenizer whose splitting llama.cpp does not know is refused 
   Write(model->path() + "/tokenizer.json", tokenizer.dump());
   const std::string path = root.path() + "/model.gguf";
   RequireMessage(WriteGguf(*model, {}, path), {"tokenizer.json", "Whitespace", "--without-tokenizer"});
+  RequireMessage(CheckGgufTokenizer(model->path(), 40), {"tokenizer.json", "Whitespace", "--without-tokenizer"});
   CHECK(WriteGguf(*model, {.type = std::nullopt, .without_tokenizer = true}, path).ok());
   tokenizer["pre_tokenizer"] = {{"type", "ByteLevel"}, {"use_regex", true}};
   Write(model->path() + "/tokenizer.json", tokenizer.dump());
   CHECK(WriteGguf(*model, {}, path).ok());
+  CHECK(CheckGgufTokenizer(model->path(), 40).ok());
+  CHECK(CheckGgufTokenizer(root.path(), 40).ok());  // no tokenizer.json: a GGUF of token ids
   tokenizer["model"]["vocab"]["c"] = 40;  // the model has 40 tokens
   Write(model->path() + "/tokenizer.json", tokenizer.dump());
   RequireMessage(WriteGguf(*model, {}, path), {"token 'c'", "40"});
+  RequireMessage(CheckGgufTokenizer(model->path(), 40), {"token 'c'", "40"});
 }
 
 TEST_CASE("Number formats: every half and bfloat16 survives the way through a float") {

@@ -51,6 +51,10 @@ RunReport Report() {
     report.history.push_back(generation);
   }
   report.provenance["seed"] = 7;
+  report.cost.expected = {.trained_tokens = 90000, .scored_tokens = 5000, .num_evaluations = 11,
+                          .device_seconds = 405, .seconds = {}, .device_bytes = 1 << 20};
+  report.cost.basis = "the rate of 3 evaluations";
+  report.cost.taken.device_seconds = 393;
   return report;
 }
 
@@ -134,6 +138,7 @@ TEST_CASE("ReadReport: result.json comes back as it was written") {
   const absl::StatusOr<RunReport> read = ReportFromJson(ToJson(report));
   REQUIRE(read.ok());
   REQUIRE(ToJson(*read) == ToJson(report));
+  REQUIRE(read->cost == report.cost);
   REQUIRE(read->units[2].size == 4);
 }
 
@@ -141,6 +146,10 @@ TEST_CASE("ReadReport: a file of another kind is refused with what is missing") 
   REQUIRE(Has(std::string(ReportFromJson({{"loss", 1}}).status().message()), "dense_parameters"));
   REQUIRE_FALSE(ReportFromJson(nlohmann::ordered_json::array()).ok());
   nlohmann::ordered_json json = ToJson(Report());
+  json["cost"]["taken"]["device_seconds"] = "long";
+  REQUIRE_FALSE(ReportFromJson(json).ok());
+  json.erase("cost");  // as earlier versions wrote it
+  REQUIRE(ReportFromJson(json).ok());
   json["mask"]["ffn[x]"] = {{"removed", 1}, {"kept_neurons", 1}};
   REQUIRE(Has(std::string(ReportFromJson(json).status().message()), "ffn[x]"));
 }

@@ -103,6 +103,24 @@ TEST_CASE("ReportHtml: one page without network or script, with text escaped and
   REQUIRE(Has(html, "41.25"));
 }
 
+TEST_CASE("ReportHtml: what the job was expected to take stands beside what it took, with what that rested on") {
+  RunReport report = Report();
+  REQUIRE_FALSE(Has(ReportHtml(report), "What it took"));  // a report without it
+  report.cost.expected.trained_tokens = 20000;
+  report.cost.expected.num_evaluations = 11;
+  report.cost.expected.device_seconds = 405;
+  report.cost.expected.device_bytes = 3 << 20;
+  report.cost.basis = "the rate of 3 < 4 evaluations";
+  report.cost.taken.trained_tokens = 18500;
+  report.cost.taken.device_seconds = 393;
+  const std::string html = ReportHtml(report);
+  REQUIRE(Has(html, "<tr><td>trained tokens</td><td>20.0k</td><td>18.5k</td></tr>"));
+  REQUIRE(Has(html, "<tr><td>device time</td><td>6m45s</td><td>6m33s</td></tr>"));
+  REQUIRE(Has(html, "<tr><td>running time</td><td>unknown</td><td>-</td></tr>"));
+  REQUIRE(Has(html, "<tr><td>memory of a candidate</td><td>3.0 MiB</td><td>-</td></tr>"));
+  REQUIRE(Has(html, "Times expected before it began: the rate of 3 &lt; 4 evaluations."));
+}
+
 TEST_CASE("ReportHtml: a job without generations says so instead of drawing an empty chart") {
   RunReport report = Report();
   report.history.clear();

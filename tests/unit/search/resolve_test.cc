@@ -73,6 +73,22 @@ JobInputs WideInputs() {
   return inputs;
 }
 
+TEST_CASE("ResolveJob: a candidate's memory counts the activations of one step, in the device's number format") {
+  const JobInputs inputs = TinyInputs(1024 * 512, 512);
+  const auto bytes = [&](DeviceKind device, int tokens_per_step) {
+    JobSpec spec = PresetSpec(Preset::kBalanced, device);
+    spec.target.count = 2361254;  // 0.6 of 3935424 parameters, rounded down
+    spec.tokens_per_step = tokens_per_step;
+    return ResolveJob(spec, inputs)->device_bytes;
+  };
+  // In each of 8 layers 6 hidden states of 192, and 0.6 of: 3 vectors of 32 for each of 6 query heads, 4 for each of 2 KV
+  // heads, 4 times 512 neurons.
+  const double values = 8 * (6 * 192 + 0.6 * ((3 * 6 + 4 * 2) * 32 + 4 * 512));
+  CHECK(bytes(DeviceKind::kCpu, 2048) - bytes(DeviceKind::kCpu, 1024) == Approx(1024 * 4 * values).epsilon(1e-6));
+  CHECK(bytes(DeviceKind::kCuda, 2048) - bytes(DeviceKind::kCuda, 1024) == Approx(1024 * 2 * values).epsilon(1e-6));
+  CHECK(bytes(DeviceKind::kCpu, 256) == bytes(DeviceKind::kCpu, 512));  // a step has at least one window
+}
+
 TEST_CASE("ContinueStateBySize: what CONTINUE keeps is whole while a generation's states are small, and weights alone when not") {
   JobSpec spec = PresetSpec(Preset::kDarwinLm, DeviceKind::kCuda);
   spec.mode = TrainMode::kContinue;

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, Trainer, TrainingArguments
 
 from masked_reference import LayerMask, layer_shape, mask_dense, sliced_tensors
-from runtime_export_test import MASKS, VARIANTS, make_model
+from runtime_export_test import VARIANTS, make_model
 from runtime_readers import any_model, nemotron_nas
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -35,6 +35,10 @@ GROUPS = [[HEADS, NONE], [HEADS, NEURONS], [HEADS[3:], NEURONS], [NONE, NEURONS]
           [HEADS[:3], HALF], [HEADS, NONE]]  # fmt: skip
 WHOLE = [[HEADS, NONE], [HEADS, NEURONS], [HEADS, NEURONS], [NONE, NEURONS], [HEADS, NONE], [HEADS, NEURONS],
          [HEADS, HALF], [NONE, NEURONS]]  # fmt: skip
+# For perplexities: without layer 0's FFN the bundled model is worse than a guess.
+MILD = [[HEADS, HALF], *GROUPS[1:]]
+# Of the families' models, with 5 layers, 4 heads by two, 512 neurons.
+FAMILY = [[HEADS[:4], NONE], [HEADS[2:4], HALF], [NONE, NONE], [NONE, HALF], [HEADS[:2], NONE]]
 LENGTH, WINDOWS = 256, 24
 
 
@@ -47,7 +51,7 @@ class Setting:
         self.ids = torch.from_numpy(self.tokens.astype(np.int64).reshape(WINDOWS, LENGTH))
         np.save(root / "tokens.npy", self.tokens)
         self.masked, self.folder = {}, {}
-        for name, layers in (("groups", GROUPS), ("whole", WHOLE)):
+        for name, layers in (("groups", GROUPS), ("mild", MILD), ("whole", WHOLE)):
             self.masked[name], self.folder[name] = self.make(name, layers, DENSE)
 
     def make(self, name, layers, folder):
@@ -114,7 +118,7 @@ def transformers_device_map(setting):
 
 
 def transformers_bf16(setting):
-    wide, narrow = (load_model(setting.folder["groups"], dtype=kind) for kind in (torch.float32, torch.bfloat16))
+    wide, narrow = (load_model(setting.folder["mild"], dtype=kind) for kind in (torch.float32, torch.bfloat16))
     values = [perplexity(model, setting.tokens, LENGTH, 0)[0] for model in (wide, narrow)]
     assert abs(values[1] / values[0] - 1) < 0.01
     return f"perplexity {values[1]:.3f} in bf16, {values[0]:.3f} in fp32"
@@ -178,8 +182,8 @@ def lm_eval_row(setting):
     values = {}
     for name, model in (
         ("dense", load_model(DENSE, dtype=torch.float32)),
-        ("masked", setting.masked["groups"]),
-        ("pruned", load_model(setting.folder["groups"], dtype=torch.float32)),
+        ("masked", setting.masked["mild"]),
+        ("pruned", load_model(setting.folder["mild"], dtype=torch.float32)),
     ):
         wrapped = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=4, max_length=256)
         result = simple_evaluate(wrapped, tasks=["espalier_local"], task_manager=TaskManager(include_path=str(task)),
@@ -231,12 +235,12 @@ def llama_perplexity(setting, path):
 
 
 def llama_row(setting, kind):
-    path = setting.export("groups", "gguf", f"llama-{kind}.gguf", "--gguf-type", kind)
-    ours = setting.our_perplexity("groups")
+    path = setting.export("mild", "gguf", f"llama-{kind}.gguf", "--gguf-type", kind)
+    ours = setting.our_perplexity("mild")
     theirs, prompt, generated = llama_perplexity(setting, path)
     assert abs(theirs / ours - 1) < 0.005, (theirs, ours)
     ids = torch.tensor([prompt])
-    expected = setting.masked["groups"].generate(
+    expected = setting.masked["mild"].generate(
         ids, max_new_tokens=16, do_sample=False, attention_mask=torch.ones_like(ids), pad_token_id=0
     )[0, 16:].tolist()
     same = sum(a == b for a, b in zip(generated, expected))
@@ -260,7 +264,7 @@ def llama_family(variant, feature):
 
         make_model.VARIANTS[variant] = VARIANTS[variant]
         make_model.make_variant(variant, setting.root / f"dense-{variant}", seed=3)
-        masked, setting.folder[variant] = setting.make(variant, MASKS["groups_gone"], setting.root / f"dense-{variant}")
+        masked, setting.folder[variant] = setting.make(variant, FAMILY, setting.root / f"dense-{variant}")
         path = setting.export(variant, "gguf", f"{variant}.gguf", "--gguf-type", "f32", "--without-tokenizer")
         length = 64  # the window of Mistral here is the longest that the file allows
         ids = [int(token) for token in torch.randint(0, masked.config.vocab_size, (length,), generator=torch.Generator().manual_seed(1))]

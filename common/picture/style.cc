@@ -21,8 +21,8 @@ linear-gradient(to left,var(--card) 30%,transparent) 100% 0/40px 100% no-repeat 
 linear-gradient(to right,var(--line),transparent) 0 0/14px 100% no-repeat,
 linear-gradient(to left,var(--line),transparent) 100% 0/14px 100% no-repeat}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:12px;margin:0 0 18px}
-.tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
-.tile b{display:block;font-size:20px;line-height:1.4;font-weight:600}.tile span{color:var(--soft);font-size:13px}
+.tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 12px}
+.tile b{display:block;font-size:19px;line-height:1.4;font-weight:600}.tile span{color:var(--soft);font-size:13px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:6px 10px;border-bottom:1px solid var(--line);white-space:nowrap}
 tr:last-child td{border-bottom:0}

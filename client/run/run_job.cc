@@ -13,6 +13,7 @@
 #include "client/render/progress_view.h"
 #include "client/run/interrupt.h"
 #include "client/run/local_service.h"
+#include "client/run/recovery_check.h"
 #include "client/run/state_folder.h"
 #include "client/service/connection.h"
 #include "client/service/model_target.h"
@@ -98,6 +99,7 @@ absl::StatusOr<RunReport> RunJob(const RunOptions& options) {
   ESPALIER_RETURN_IF_ERROR(CheckOutput(options.output));
   ESPALIER_RETURN_IF_ERROR(CheckModelTarget(absl::StrCat(options.output, "/model"), options.spec.model_folder(),
                                             {options.spec.tokens_path(), options.spec.evaluation_path(), options.state}));
+  ESPALIER_RETURN_IF_ERROR(CheckRecoveryFitsHere(options.spec, options.workers));
   ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<StateFolder> folder, StateFolder::Open(options.state));
   ESPALIER_ASSIGN_OR_RETURN(const std::string request_id, folder->RequestIdFor(options.spec));
   ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<LocalService> service, LocalService::Start(*folder));

@@ -76,6 +76,7 @@ class Coordinator {
   // A call that runs on another thread meanwhile may still tell the former one.
   void SetListener(CoordinatorListener* listener);
 
+  // kFailedPrecondition: the job has recovery tokens, and all workers known of its kind have too little memory for that.
   // kResourceExhausted: there are, or the caller has, as many jobs that have not ended as the limits allow.
   // kAlreadyExists: the job id is taken, or the request id was used with another specification. The same request again
   // gives the same job.
@@ -115,6 +116,10 @@ class Coordinator {
 
   // What a resolved job would take, from the rate of what workers have done since this coordinator's start.
   TimeEstimate EstimateJob(absl::Time now, const JobPreview& preview);
+
+  // What CreateJob would say of the job's need of memory: its refusal, or a warning when the job would wait for a larger
+  // worker than those known (empty: it would not).
+  absl::StatusOr<std::string> JudgeMemory(const JobPreview& preview);
 
   // For pages (page_snapshots.h). kNotFound: there is no such job or candidate.
   JobsSnapshot SnapshotJobs(absl::Time now, int first, int count);
@@ -170,6 +175,7 @@ class Coordinator {
   void TakeBackLeases(JobEntry& job, const std::string& reason);
   absl::Status CheckJobLimits(const std::string& caller) const;
   absl::Status CheckWindowLimit(JobEntry& added);
+  absl::StatusOr<std::string> JudgeMemoryOf(const JobPreview& preview) const;
   std::string ChooseJobId(const NewJob& job) const;
   JobView ViewOf(JobEntry& job, absl::Time now, bool is_brief);
 

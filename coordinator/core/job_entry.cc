@@ -4,15 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/domain/device_memory.h"
 #include "common/domain/runtime_profile.h"
 #include "common/wire/record.h"
 
 namespace espalier {
-namespace {
-
-constexpr double kLeastTrainingBytes = 6;  // of a parameter of a candidate
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<JobEntry>> JobEntry::Make(JobRecord record, ProgramFactory factory) {
   auto entry = std::make_unique<JobEntry>();
@@ -171,18 +167,21 @@ const JobPreview& JobEntry::Preview() {
   return *preview_;
 }
 
+JobSize SizeOf(const JobPreview& preview) {
+  JobSize size;
+  size.dense_parameters = preview.dense_parameters;
+  if (preview.dense_cost > 0)
+    size.share = static_cast<double>(preview.target_cost) / static_cast<double>(preview.dense_cost);
+  return size;
+}
+
 Requirements JobEntry::WorkerRequirements() {
   Requirements requirements;
   requirements.device = spec.device;
   requirements.numerics_class = record.numerics_class;
   requirements.device_memory = spec.minimum_device_memory;
   if (spec.minimum_device_memory > 0 || spec.device != DeviceKind::kCuda || Preview().dense_cost == 0) return requirements;
-  // Less than this does not do in any mode: the dense model in its format, and of a candidate weights, gradients and two
-  // 8-bit moments.
-  const double share = static_cast<double>(Preview().target_cost) / static_cast<double>(Preview().dense_cost);
-  const double dense = static_cast<double>(Preview().dense_parameters);
-  requirements.device_memory =
-      static_cast<int64_t>(dense * (BytesPerParameter(inputs.dense.number_format) + share * kLeastTrainingBytes));
+  requirements.device_memory = LeastMemory(spec, SizeOf(Preview())).bytes;
   requirements.is_memory_an_estimate = true;
   return requirements;
 }

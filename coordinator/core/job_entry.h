@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/domain/device_memory.h"
 #include "coordinator/core/search_health.h"
 #include "coordinator/core/views.h"
 #include "coordinator/schedule/attempt_log.h"
@@ -26,6 +27,8 @@ namespace espalier {
 // Makes a job's program; tests put a small one in its place.
 using ProgramFactory = std::function<absl::StatusOr<std::unique_ptr<JobProgram>>(
     const std::string& job_id, const JobSpec& resolved, const JobInputs& inputs)>;
+
+JobSize SizeOf(const JobPreview& preview);
 
 class JobEntry {
  public:

@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/wire/record.h"
 #include "coordinator/core/enter.h"
+#include "coordinator/schedule/why_waiting.h"
 #include "coordinator/search/job_windows.h"
 #include "coordinator/search/retained_states.h"
 
@@ -97,6 +98,20 @@ absl::Status Coordinator::CheckWindowLimit(JobEntry& added) {
                                                       "them or cancel it", why, all));
 }
 
+absl::StatusOr<std::string> Coordinator::JudgeMemoryOf(const JobPreview& preview) const {
+  constexpr char kWhose[] = "the largest worker known";
+  const JobSpec& spec = preview.resolved;
+  const std::optional<int64_t> largest = LargestMemory(workers_, spec.device);
+  ESPALIER_RETURN_IF_ERROR(CheckRecoveryFits(spec, SizeOf(preview), largest, kWhose));
+  const bool would_wait = spec.device == DeviceKind::kCuda || spec.minimum_device_memory > 0;
+  return would_wait ? WarnOfMemory(spec, SizeOf(preview), largest, kWhose) : "";
+}
+
+absl::StatusOr<std::string> Coordinator::JudgeMemory(const JobPreview& preview) {
+  const std::lock_guard lock(mutex_);
+  return JudgeMemoryOf(preview);
+}
+
 absl::StatusOr<JobView> Coordinator::CreateJob(absl::Time now, const NewJob& job) {
   return Enter(now, [&]() -> absl::StatusOr<JobView> {
     ESPALIER_ASSIGN_OR_RETURN(JobEntry * earlier, FindJobOfRequest(job.request_id, job.submitted));
@@ -114,6 +129,7 @@ absl::StatusOr<JobView> Coordinator::CreateJob(absl::Time now, const NewJob& job
     record.inputs = wire::Serialize(job.inputs);
     record.create_time = job.create_time;
     ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<JobEntry> entry, JobEntry::Make(record, parts_.programs));
+    ESPALIER_RETURN_IF_ERROR(JudgeMemoryOf(entry->Preview()).status());
     ESPALIER_RETURN_IF_ERROR(CheckNotCollected(entry->Uploads(), false));
     ESPALIER_ASSIGN_OR_RETURN(entry->program, parts_.programs(record.job_id, entry->spec, entry->inputs));
     entry->caller = job.caller;

@@ -86,9 +86,12 @@ void SearchServiceImpl::Prepare(const v1::CreateJobRequest& request, const std::
   preview->warnings.insert(preview->warnings.end(), warnings.begin(), warnings.end());
   const TimeEstimate estimate = parts_.coordinator->EstimateJob(parts_.clock->Now(), *preview);
   if (request.validate_only()) {
+    const absl::StatusOr<std::string> memory = parts_.coordinator->JudgeMemory(*preview);
+    if (!memory.ok()) return reactor->Finish(ToGrpc(memory.status()));
     v1::Job& answer = *response->mutable_job();
     *answer.mutable_spec() = wire::ToProto(preview->resolved);
     *answer.mutable_preview() = ToProto(*preview);
+    if (!memory->empty()) answer.mutable_preview()->add_warnings(*memory);
     *answer.mutable_preview()->mutable_time() = wire::ToProto(estimate);
     if (estimate.device_seconds.has_value()) {
       answer.mutable_preview()->set_estimated_device_hours(*estimate.device_seconds / 3600);

@@ -1,18 +1,12 @@
 #include "coordinator/schedule/why_waiting.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "common/domain/device_memory.h"
 
 namespace espalier {
 namespace {
-
-std::string Gigabytes(int64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.1f GB", static_cast<double>(bytes) / 1e9);
-  return text;
-}
 
 bool HasMemory(const Requirements& requirements, const WorkerDescription& worker) {
   return worker.memory_bytes == 0 || worker.memory_bytes >= requirements.device_memory;
@@ -26,6 +20,16 @@ bool IsOfClass(const Requirements& requirements, const WorkerDescription& worker
 
 bool Fits(const Requirements& requirements, const WorkerDescription& worker) {
   return worker.device == requirements.device && HasMemory(requirements, worker) && IsOfClass(requirements, worker);
+}
+
+std::optional<int64_t> LargestMemory(const WorkerTable& workers, DeviceKind device) {
+  std::optional<int64_t> largest;
+  for (const auto& [id, worker] : workers.all()) {
+    if (worker.description.device != device) continue;
+    if (worker.description.memory_bytes == 0) return std::nullopt;
+    largest = std::max(largest.value_or(0), worker.description.memory_bytes);
+  }
+  return largest;
 }
 
 std::string WhyWaiting(absl::Time now, const Requirements& requirements, const WorkerTable& workers,
@@ -51,8 +55,8 @@ std::string WhyWaiting(absl::Time now, const Requirements& requirements, const W
                : "waiting for a worker that computes on a CPU: those present have CUDA devices";
   }
   if (num_memory == 0) {
-    return absl::StrCat("waiting for a worker with at least ", Gigabytes(requirements.device_memory),
-                        " of device memory: the largest of those present has ", Gigabytes(most_memory),
+    return absl::StrCat("waiting for a worker with at least ", MemoryText(requirements.device_memory),
+                        " of device memory: the largest of those present has ", MemoryText(most_memory),
                         requirements.is_memory_an_estimate
                             ? "; the need is an estimate, minimum_device_memory overrides it"
                             : ", and the job's minimum_device_memory asks for more");

@@ -228,6 +228,24 @@ def test_an_output_over_what_is_needed():
         refused(model / "model.safetensors", ["no GGUF"], "export", model, "--runtime", "gguf")
 
 
+def test_recovery_that_fits_no_device():
+    """Told by what the worker finds on this machine, before a coordinator starts; without recovery tokens it is no matter."""
+    with Folder() as folder:
+        worker = folder / "worker"
+        worker.write_text("""#!/bin/sh
+echo '{"libtorch": "2.11", "cuda_devices": [{"name": "A card", "memory_bytes": 20000000, "free_bytes": 20000000}]}'
+""")
+        worker.chmod(0o755)
+        with_card = Programs(sys.argv[1])
+        with_card.environment["ESPALIER_WORKER"] = str(worker)
+        # 3,935,424 dense parameters at 2 bytes and 60 % of them at 7.
+        expect(folder, with_card, run_arguments(folder, TINY, "--device", "cuda", "--recovery-tokens", "4096"), 3,
+               ["recovery.tokens is 4096", "24.4 MB", "GPU of this machine has 20.0 MB", "smaller target"])
+        expect(folder, with_card, run_arguments(folder, TINY, "--recovery-tokens", "4096", "--minimum-device-memory", "1000TB"), 3,
+               ["this machine has", "minimum_device_memory"])
+        check(not (folder / "s").exists(), "something was started")
+
+
 def test_a_port_in_use():
     """The coordinator's documented exit code 3, a line, and no folder."""
     with Folder() as folder, socket.socket() as taken:
@@ -282,4 +300,4 @@ def test_other_model_files_at_the_worker():
 if __name__ == "__main__":
     main([test_models, test_tokens, test_too_few_tokens_for_a_schedule_says_how_many_are_needed, test_targets_and_fields,
           test_a_refused_job_leaves_its_state_folder_to_the_next, test_usage_and_absent_coordinator, test_an_output_over_what_is_needed,
-          test_a_port_in_use, test_other_model_files_at_the_worker])
+          test_recovery_that_fits_no_device, test_a_port_in_use, test_other_model_files_at_the_worker])

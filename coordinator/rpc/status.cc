@@ -3,6 +3,7 @@
 #include <string>
 
 #include "common/security/redact.h"
+#include "coordinator/rpc/error_details.h"
 
 namespace espalier {
 
@@ -21,7 +22,7 @@ grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   const std::string message(status.message().data(), status.message().size());
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                      IsOwnTrouble(status.code()) ? WithoutPaths(message) : message);
+                      IsOwnTrouble(status.code()) ? WithoutPaths(message) : message, ErrorDetails(status));
 }
 
 absl::Status TooManyCalls() {

@@ -1,4 +1,5 @@
-// absl::Status as grpc::Status: the codes are the same numbers. Trouble of the coordinator itself loses its paths.
+// absl::Status as grpc::Status: the codes are the same numbers. Trouble of the coordinator itself loses its paths, and
+// a field that is named gets its details (error_details.h).
 #pragma once
 
 #include <grpcpp/support/status.h>

@@ -1,8 +1,11 @@
 // Both services in one process, over a Unix socket and over TCP.
+#include <google/protobuf/empty.pb.h>
+#include <google/protobuf/unknown_field_set.h>
 #include <sys/stat.h>
 
 #include <filesystem>
 
+#include "coordinator/rpc/error_details.h"
 #include "tests/integration/remote.h"
 #include "tests/integration/service.h"
 
@@ -96,6 +99,52 @@ TEST_CASE("Service: a job goes from submission to its result over a Unix socket"
   v1::ListWorkersResponse workers;
   REQUIRE(client.search->ListWorkers(client.Context(10).get(), {}, &workers).ok());
   CHECK(workers.workers_size() == 2);
+}
+
+// The only field `number` of a message that is read without its definition.
+std::string OnlyField(const std::string& message, int number) {
+  google::protobuf::Empty any;
+  REQUIRE(any.ParseFromString(message));
+  std::vector<std::string> found;
+  const google::protobuf::UnknownFieldSet& fields = any.GetReflection()->GetUnknownFields(any);
+  for (int i = 0; i < fields.field_count(); ++i) {
+    const google::protobuf::UnknownField& field = fields.field(i);
+    if (field.number() != number) continue;
+    found.push_back(field.type() == google::protobuf::UnknownField::TYPE_VARINT ? std::to_string(field.varint())
+                                                                                : field.length_delimited());
+  }
+  REQUIRE(found.size() == 1);
+  return found[0];
+}
+
+TEST_CASE("Service: a refusal that names a field carries google.rpc's BadRequest", "[integration]") {
+  Service service("", std::nullopt);
+  const Client client(service.address(), "");
+  v1::CreateJobRequest request;
+  *request.mutable_spec() = ShortSpec();
+  request.mutable_spec()->set_model_folder("/nowhere");
+  v1::Job job;
+  const grpc::Status status = client.Create(request, &job);
+  REQUIRE(status.error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+  const std::string details = status.error_details();
+  CHECK(OnlyField(details, 1) == "3");
+  CHECK(OnlyField(details, 2) == status.error_message());
+  CHECK(OnlyField(OnlyField(details, 3), 1) == "type.googleapis.com/google.rpc.BadRequest");
+  const std::string violation = OnlyField(OnlyField(OnlyField(details, 3), 2), 1);
+  CHECK(OnlyField(violation, 1) == "spec.model_folder");
+  CHECK("spec.model_folder: " + OnlyField(violation, 2) == status.error_message());
+
+  CHECK(client.Get("jobs/none", &job).error_details().empty());
+}
+
+TEST_CASE("Service: a field is read from a message only where one stands before the colon", "[integration]") {
+  CHECK(FieldOf("spec.phases[2].stages: too many") == "spec.phases[2].stages");
+  CHECK(FieldOf("job_id: 'a b' is no name") == "job_id");
+  for (const char* message : {"", ":", "job_id", "job_id:x", "target 1% (5): too low", ".a: b", "a.: b", "a..b: c", "a[1: b",
+                              "a]: b", "[a]: b", "Message: b", "/etc/x: b", "9a: b"}) {
+    CAPTURE(message);
+    CHECK(FieldOf(message).empty());
+  }
 }
 
 TEST_CASE("Service: wrong requests are refused with the field's name", "[integration]") {

@@ -12,6 +12,7 @@
 #include "client/render/colours.h"
 #include "client/render/output.h"
 #include "client/render/terminal.h"
+#include "client/result/evaluate_command.h"
 #include "client/result/read_report.h"
 #include "client/result/report_from_job.h"
 #include "common/base/status_macros.h"
@@ -36,6 +37,7 @@ struct Explained {
 absl::StatusOr<Explained> FromFolder(const std::string& folder) {
   Explained explained;
   ESPALIER_ASSIGN_OR_RETURN(explained.report, ReadReport(folder));
+  explained.report.evaluate_command = EvaluateCommand(explained.report, folder + "/model");  // where it lies now
   // Without the model folder (moved away, or of another kind) heads and neurons are counted instead of parameters.
   const absl::StatusOr<ModelConfig> pruned = checkpoint::ReadModelConfig(folder + "/model");
   if (pruned.ok()) explained.given_up = ParametersGivenUp(*pruned, explained.report);

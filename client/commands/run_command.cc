@@ -37,7 +37,8 @@ int Run(const RunFlags& flags) {
   if (PrintOutput(flags.format, [&report] { return ToJson(*report); }, {flags.output})) return kExitOk;
   std::printf("%s\n%s\n%s\n", MaskPicture(report->units, 80, WantsColours(stdout)).c_str(), FormatTable(ResultTable(*report)).c_str(),
               absl::StrCat("model   ", flags.output, "/model\nresult  ", flags.output, "/result.json\nreport  ",
-                           flags.output, "/report.html")
+                           flags.output, "/report.html",
+                           report->evaluate_command.empty() ? "" : "\nagain   ", report->evaluate_command)
                   .c_str());
   return kExitOk;
 }

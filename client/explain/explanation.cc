@@ -60,6 +60,8 @@ ExplanationPart ExplainResult(const RunReport& report) {
     part.sentences.push_back(absl::StrCat("Its perplexity is ", FormatNumber(report.perplexity, 2), ", ",
                                           FormatNumber(report.perplexity / report.dense_perplexity, 2),
                                           " times the dense model's ", FormatNumber(report.dense_perplexity, 2), "."));
+    if (!report.evaluate_command.empty())
+      part.sentences.push_back(absl::StrCat("The same windows are scored again by: ", report.evaluate_command));
   }
   if (const ReportYardstick* uniform = YardstickNamed(report, "uniform"); uniform != nullptr) {
     part.sentences.push_back(absl::StrCat("Before any training its KL divergence from the dense model is ",

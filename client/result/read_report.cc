@@ -108,6 +108,7 @@ absl::StatusOr<RunReport> ReadChecked(const Json& json) {
   for (const Json& generation : json.at("history")) report.history.push_back(ReadGeneration(generation));
   if (json.contains("provenance")) report.provenance = json["provenance"];
   report.title = TitleOf(report.provenance);
+  report.evaluate_command = json.value("evaluate_command", "");
   return report;
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
 #include "common/domain/ladder.h"
 
@@ -68,6 +69,14 @@ ReportGeneration FromProto(const v1::Generation& proto) {
           .rank_agreement = proto.rank_agreement()};
 }
 
+// The class names the versions that the search's numbers came from: "cpu float32 engine 3 torch 2.11.0 AVX2".
+void AddEngineVersions(const std::string& numerics_class, nlohmann::ordered_json& versions) {
+  const std::vector<std::string> words = absl::StrSplit(numerics_class, ' ');
+  for (size_t i = 0; i + 1 < words.size(); ++i) {
+    if (words[i] == "engine" || words[i] == "torch") versions[words[i]] = words[i + 1];
+  }
+}
+
 nlohmann::ordered_json Provenance(const v1::Job& job) {
   nlohmann::ordered_json json;
   json["seed"] = job.spec().seed();
@@ -79,6 +88,7 @@ nlohmann::ordered_json Provenance(const v1::Job& job) {
   digests["result"] = job.result().result_artifact();
   for (const v1::ExportedFile& file : job.result().files()) digests["export"][file.name()] = file.digest();
   json["versions"]["espalier"] = ESPALIER_VERSION;
+  AddEngineVersions(job.numerics_class(), json["versions"]);
   json["device"] = job.numerics_class();
   json["job_name"] = job.name();
   return json;

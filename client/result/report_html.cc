@@ -147,7 +147,12 @@ std::string ReportHtml(const RunReport& report) {
       report.recovery_tokens > 0
           ? absl::StrCat(", after ", FormatCount(static_cast<double>(report.recovery_tokens)), " tokens of recovery")
           : "",
-      ".</p></section>");
+      ".</p>",
+      report.evaluate_command.empty()
+          ? ""
+          : absl::StrCat("<p class=\"legend\">Measured again, on the same windows, by <code>",
+                         EscapeHtml(report.evaluate_command), "</code></p>"),
+      "</section>");
   absl::StrAppend(&html, MaskSection(report), FitnessSection(report), CostHtml(report.cost));
   absl::StrAppend(
       &html,

@@ -62,6 +62,7 @@ Json ToJson(const RunReport& report) {
   json["one_shot_perplexity"] = report.one_shot_perplexity;
   json["dense_perplexity"] = report.dense_perplexity;
   json["perplexity"] = report.perplexity;
+  if (!report.evaluate_command.empty()) json["evaluate_command"] = report.evaluate_command;
   for (const ReportYardstick& yardstick : report.yardsticks) json[yardstick.name] = YardstickJson(yardstick);
   json["sequence_length"] = report.sequence_length;
   json["generations"] = report.num_generations;

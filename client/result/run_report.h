@@ -63,6 +63,7 @@ struct RunReport {
   std::string chosen_because;
   std::vector<ReportGeneration> history;
   nlohmann::ordered_json provenance;
+  std::string evaluate_command;  // measures `perplexity` again (evaluate_command.h); empty: no file was named for it
 };
 
 // The mask by unit: {"attention[0]": {"removed": 2, "kept_heads": [..], "level": 1}, "ffn[0]": {...kept_neurons...}}.

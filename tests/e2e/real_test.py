@@ -3,7 +3,9 @@
 python3 real_test.py BUILD_FOLDER
 """
 
+import hashlib
 import json
+import shlex
 import subprocess
 import sys
 
@@ -20,6 +22,20 @@ def arguments(folder, name, *more):
             "--output", folder / name, *more]
 
 
+def check_provenance(result, out):
+    """Everything that a result came from has its digest, and those of the export are its files'."""
+    said = result["provenance"]
+    digests, versions = said["digests"], said["versions"]
+    for name in ("model", "tokens", "evaluation", "result"):
+        check(len(digests[name]) == 64, f"{name}: {digests}")
+    check(len(digests["bank"]["key"]) == 64 and len(digests["bank"]["layers"]) == 8, f"bank: {digests}")
+    for name, digest in digests["export"].items():
+        check(hashlib.sha256((out / "model" / name).read_bytes()).hexdigest() == digest, f"{name} is another file")
+    check("model.safetensors" in digests["export"], digests["export"])
+    check(all(versions.get(name) for name in ("espalier", "engine", "torch")), versions)
+    check(said["seed"] == 7 and said["job"]["recovery"]["tokens"] == "4096" and said["device"].startswith("cpu"), said)
+
+
 def test_a_run_from_end_to_end_is_what_it_says():
     with Folder() as folder:
         code, out, err = programs.run(*arguments(folder, "out", "--workers", "1", "--format", "json"))
@@ -31,6 +47,7 @@ def test_a_run_from_end_to_end_is_what_it_says():
                     "one_shot_perplexity", "dense_perplexity", "perplexity", "sequence_length", "generations", "trained_tokens",
                     "scored_tokens", "seconds"):
             check(key in result, f"result.json has no {key}")
+        check_provenance(result, folder / "out")
         for name in ("uniform", "additive"):
             for key in ("parameters", "one_shot_fitness", "one_shot_perplexity"):
                 check(result[name][key] > 0, f"{name}.{key}")
@@ -40,8 +57,9 @@ def test_a_run_from_end_to_end_is_what_it_says():
         theirs, parameters = transformers_perplexity(folder / "out" / "model", evaluation_windows(SAMPLES, 128, 16))
         check(abs(theirs / result["perplexity"] - 1) < 1e-3, f"transformers: {theirs}, result.json: {result['perplexity']}")
         check(parameters == result["parameters"], f"transformers counts {parameters}")
-        code, out, err = programs.run("evaluate", folder / "out" / "model", "--tokens", SAMPLES, "--evaluate-tokens", "2048",
-                                      "--sequence-length", "128", "--format", "json")
+        again = shlex.split(result["evaluate_command"])
+        check(again[:2] == ["espalier", "evaluate"] and "--sequence-length" in again, again)
+        code, out, err = programs.run(*again[1:], "--format", "json")
         check(code == 0, err)
         check(abs(json.loads(out)["perplexity"] / result["perplexity"] - 1) < 1e-5, f"evaluate: {out}")
         inspected = json.loads(programs.run("inspect", folder / "out" / "model", "--format", "json")[1])

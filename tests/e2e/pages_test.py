@@ -121,7 +121,7 @@ class ManyWorkers:
         wrapper.write_text(f'#!/bin/sh\nexec "{programs}/espalier-coordinator" "$@" --http {self.url.removeprefix("http://")}\n')
         wrapper.chmod(0o755)
         self.log = open(folder / "log", "w")
-        self.process = subprocess.Popen([str(programs / "espalier-coordinator-load"), "--workers", "1000", "--jobs", "12", "--busy", "0.35", "--task-seconds",
+        self.process = subprocess.Popen([str(programs / "espalier-coordinator-load"), "--workers", "1000", "--jobs", "8", "--busy", "0.35", "--task-seconds",
                                          "4", "--warm-up", "20", "--seconds", "3600", "--no-restart", "--coordinator", str(wrapper), "--model", str(TINY), "--tokens",
                                          str(SAMPLES)], stdout=self.log, stderr=self.log, start_new_session=True)
         try:

@@ -20,7 +20,7 @@ GOOD = {
     "client/commands/run_command.cc": '#include "client/run/run_job.h"\n',
     "bench/coordinator_load/load.cc": '#include "espalier/v1/job.pb.h"\n',
     "tests/unit/search/evolution_test.cc": '#include "coordinator/search/evolution.h"\n#include "tests/support/catch.h"\n',
-    "docs/page.md": "~/models lies in $HOME/work/x, see ./root/x; a stub of gRPC.\n",
+    "docs/page.md": "~/models lies in $HOME/models/x, see ./root/x; a stub of gRPC.\n",
 }
 # What is planted, and what must be said.
 BAD = [
@@ -47,7 +47,7 @@ BAD = [
     ("common/base/a.cc", "int x;\n" * 501, "501 lines; at most 500"),
     ("tools/a.py", "x = 1\n" * 501, "501 lines; at most 500"),
     ("docs/a.md", "The data lies in /home/somebody/data.\n", "docs/a.md:1: a path of one machine: /home/s"),
-    ("tools/a.sh", "true\ncp '/work/shared/x' .\n", "tools/a.sh:2: a path of one machine: /work/s"),
+    ("tools/a.sh", "true\ncp '/root/models/x' .\n", "tools/a.sh:2: a path of one machine: /root/m"),
     ("tools/a.txt", "--index-url https://pypi.org/simple\n", "a registry's host: pypi.org"),
     ("deploy/Containerfile", "FROM docker.io/debian:12\n", "a registry's host: docker.io"),
     ("worker/model/a.cc", "// TODO: more\n", "work not done: TODO"),

@@ -12,24 +12,23 @@ import datetime
 import re
 import statistics
 
-LINE = re.compile(r"(\S+) debug (leased|committed) \S*?/(p\d+/g\d+)/(s\d+)\S* (?:.* to worker (\S+?):)?")
-TASK = re.compile(r"(?:leased|committed) (\S+) attempt")
+LINE = re.compile(r"(\S+) debug (leased|committed) (\S+) attempt (?:.* to worker (\S+?):)?")
+STAGE = re.compile(r"/(p\d+/g\d+)/(s\d+)/")
 
 
 def tasks_of(path):
-    """(generation, stage) -> [(worker, begin, end)]"""
-    begun, tasks = {}, collections.defaultdict(list)
+    """[(task, worker, begin, end)]"""
+    begun, tasks = {}, []
     for line in open(path, encoding="utf-8", errors="replace"):
         found = LINE.match(line)
         if not found:
             continue
         seconds = datetime.datetime.fromisoformat(found.group(1)).timestamp()
-        task = TASK.search(line).group(1)
+        task = found.group(3)
         if found.group(2) == "leased":
-            begun[task] = (found.group(5), seconds)
+            begun[task] = (found.group(4), seconds)
         elif task in begun:
-            worker, since = begun.pop(task)
-            tasks[found.group(3), found.group(4)].append((worker, since, seconds))
+            tasks.append((task, *begun.pop(task), seconds))
     return tasks
 
 
@@ -48,21 +47,22 @@ def main():
     parser.add_argument("log")
     parser.add_argument("--skip", type=int, default=1)
     flags = parser.parse_args()
-    tasks = tasks_of(flags.log)
-    generations = sorted({generation for generation, _ in tasks}, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])[flags.skip :]
-    spans = collections.defaultdict(list)  # worker -> of all stages: the parent's task runs beside the earlier ones
-    for listed in tasks.values():
-        for worker, begin, end in listed:
-            spans[worker].append((begin, end))
+    spans = collections.defaultdict(list)  # worker -> of all its tasks: the parent's and the yardsticks' run beside the stages'
+    stages = collections.defaultdict(list)  # (generation, stage) -> [(begin, end)]
+    for task, worker, begin, end in tasks_of(flags.log):
+        spans[worker].append((begin, end))
+        if found := STAGE.search(task):
+            stages[found.groups()].append((begin, end))
+    generations = sorted({generation for generation, _ in stages}, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])[flags.skip :]
     rows = collections.defaultdict(list)
     whole = []
     for generation in generations:
-        own = {stage: listed for (of, stage), listed in tasks.items() if of == generation}
-        whole.append(max(end for listed in own.values() for _, _, end in listed) - min(begin for listed in own.values() for _, begin, _ in listed))
-        previous = min(begin for listed in own.values() for _, begin, _ in listed)
+        own = {stage: listed for (of, stage), listed in stages.items() if of == generation}
+        previous = first = min(begin for listed in own.values() for begin, _ in listed)
+        whole.append(max(end for listed in own.values() for _, end in listed) - first)
         for stage, listed in sorted(own.items()):
-            begin, end = previous, max(end for _, _, end in listed)
-            shares = [busy_seconds(spans[worker], begin, end) for worker in spans]
+            begin, end = previous, max(end for _, end in listed)
+            shares = [busy_seconds(worker_spans, begin, end) for worker_spans in spans.values()]
             seconds = max(end - begin, 1e-9)
             at_once = sorted(total / seconds for total, _ in shares)
             rows[stage].append((len(listed), seconds, at_once[-1], at_once[0], sum(seconds - covered for _, covered in shares)))

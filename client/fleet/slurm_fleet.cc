@@ -9,12 +9,12 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "client/fleet/slurm_scripts.h"
 #include "client/process/child_process.h"
 #include "client/run/interrupt.h"
 #include "common/base/files.h"
+#include "common/base/shell_word.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 
@@ -35,10 +35,6 @@ absl::Status CheckPath(const char* flag, const std::string& path) {
     return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(flag, ": '", path, "' must be an absolute path without control characters: jobs start elsewhere"));
-}
-
-std::string Quoted(const std::string& text) {
-  return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
 }
 
 absl::StatusOr<std::string> FindOnPath(const std::string& name) {
@@ -115,13 +111,13 @@ absl::Status CheckFleet(const SlurmFleet& fleet) {
 std::string SettingsText(const SlurmFleet& fleet) {
   std::string text = "# Read by workers.sbatch and coordinator.sbatch at their start; yours to edit.\n";
   const auto add = [&text](const char* name, const std::string& value) {
-    if (!value.empty()) absl::StrAppend(&text, name, "=", Quoted(value), "\n");
+    if (!value.empty()) absl::StrAppend(&text, name, "=", QuotedForShell(value), "\n");
   };
   add("programs", fleet.programs);
   add("coordinator", fleet.coordinator);
   add("token_file", fleet.token_file);
   add("artifacts", fleet.artifacts);
-  absl::StrAppend(&text, "worker_flags=(--device ", Quoted(fleet.device), ")\n");
+  absl::StrAppend(&text, "worker_flags=(--device ", QuotedForShell(fleet.device), ")\n");
   return text;
 }
 

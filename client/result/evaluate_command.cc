@@ -1,19 +1,11 @@
 #include "client/result/evaluate_command.h"
 
-#include <string_view>
-
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
+#include "common/base/shell_word.h"
 
 namespace espalier {
 namespace {
-
-std::string ShellWord(const std::string& word) {
-  constexpr std::string_view kPlain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-";
-  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
-  return absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'");
-}
 
 // 64-bit numbers are text in protobuf's JSON.
 int64_t NumberOfJob(const nlohmann::ordered_json& json, const char* name) {

@@ -53,10 +53,6 @@ std::optional<CandidateView> BeforeOf(const JobProgram& program, const std::vect
   return first;
 }
 
-bool IsInfeasible(const CandidateView& candidate) {
-  return !candidate.by_stage.empty() && !candidate.by_stage.back().second.feasible;
-}
-
 std::string WithHyphens(std::string id) {
   std::replace(id.begin(), id.end(), '/', '-');
   return id;

@@ -126,7 +126,7 @@ Html ErrorsOf(const JobSnapshot& snapshot) {
   }
   if (!snapshot.infeasible_candidates.empty()) items += InfeasibleInAll(snapshot);
   for (const CandidateView& candidate : snapshot.candidates) {
-    if (candidate.by_stage.empty() || candidate.by_stage.back().second.feasible) continue;
+    if (!IsInfeasible(candidate)) continue;
     items += Element("li", {}, "infeasible: ", CandidateLink(job.job_id, candidate), ": ",
                      candidate.by_stage.back().second.infeasible_reason);
   }

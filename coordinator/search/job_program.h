@@ -54,6 +54,10 @@ struct CandidateView {
   std::vector<std::pair<int, Measurement>> by_stage;
 };
 
+inline bool IsInfeasible(const CandidateView& candidate) {
+  return !candidate.by_stage.empty() && !candidate.by_stage.back().second.feasible;
+}
+
 struct GenerationView {
   int phase = 0;
   int generation = 0;

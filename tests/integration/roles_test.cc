@@ -1,6 +1,5 @@
 // Every method of the services, called with tokens of every role.
 #include <google/protobuf/descriptor.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <sys/stat.h>
 
 #include <mutex>
@@ -11,74 +10,23 @@
 #include "common/base/files.h"
 #include "common/security/channel.h"
 #include "coordinator/rpc/method_roles.h"
+#include "tests/integration/raw_call.h"
 #include "tests/integration/remote.h"
 #include "tests/integration/service.h"
 
 namespace espalier::testing {
 namespace {
 
-// A call of whatever kind, one step at a time.
-class RawCall {
- public:
-  RawCall(const std::shared_ptr<grpc::Channel>& channel, const std::string& method, const std::string& authorization,
-          std::chrono::seconds deadline = std::chrono::seconds(20))
-      : stub_(channel) {
-    context_.set_deadline(std::chrono::system_clock::now() + deadline);
-    if (!authorization.empty()) context_.AddMetadata("authorization", authorization);
-    call_ = stub_.PrepareCall(&context_, method, &queue_);
-    call_->StartCall(nullptr);
-    Wait();
-  }
-  ~RawCall() {
-    queue_.Shutdown();
-    void* tag = nullptr;
-    bool ok = false;
-    while (queue_.Next(&tag, &ok)) {
-    }
-  }
-
-  void Send(const std::string& message) {
-    const grpc::Slice slice(message);
-    call_->WriteLast(grpc::ByteBuffer(&slice, 1), {}, nullptr);
-    Wait();
-  }
-  std::string Receive() {
-    grpc::ByteBuffer buffer;
-    call_->Read(&buffer, nullptr);
-    Wait();
-    grpc::Slice slice;
-    REQUIRE(buffer.DumpToSingleSlice(&slice).ok());
-    return std::string(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  }
-  grpc::StatusCode End() {
-    grpc::Status status;
-    call_->Finish(&status, nullptr);
-    Wait();
-    return status.error_code();
-  }
-
- private:
-  void Wait() {
-    void* tag = nullptr;
-    bool ok = false;
-    REQUIRE(queue_.Next(&tag, &ok));
-  }
-
-  grpc::GenericStub stub_;
-  grpc::CompletionQueue queue_;
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
-};
-
 // Of all services of ours that the server says it has.
 std::vector<const google::protobuf::MethodDescriptor*> AllMethods(const std::shared_ptr<grpc::Channel>& channel) {
   RawCall reflection(channel, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "");
   reflection.Send("\x3a\x01*");  // ServerReflectionRequest.list_services
-  const std::string answer = reflection.Receive();
+  const std::optional<std::string> answer = reflection.Receive();
+  REQUIRE(answer.has_value());
   reflection.End();
   static const std::regex kName(R"(espalier\.v1\.\w+)");
   std::vector<const google::protobuf::MethodDescriptor*> methods;
-  for (std::sregex_iterator match(answer.begin(), answer.end(), kName), end; match != end; ++match) {
+  for (std::sregex_iterator match(answer->begin(), answer->end(), kName), end; match != end; ++match) {
     const auto* service = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(match->str());
     INFO(match->str());
     REQUIRE(service != nullptr);

@@ -76,6 +76,13 @@ class Site:
         check(masks(read_json(self.folder / "out" / "result.json")) == expected, "the masks differ from those of an undisturbed run")
         print("      the job succeeded with the masks of an undisturbed run", flush=True)
 
+    def begin_job(self):
+        """A coordinator and all workers run, and the job is theirs."""
+        self.up("--with-coordinator")
+        wait_until(lambda: (self.fleet / "address").exists(), 60, "the coordinator's job writes its address")
+        wait_until(lambda: len(self.running()) == WORKERS, 60, "all workers run")
+        self.submit()
+
     def down(self):
         code, _, err = self.programs.run("fleet", "down", "--slurm", "--fleet", self.fleet, "--name", "esp", "--with-coordinator")
         check(code == 0, err)
@@ -86,7 +93,7 @@ class Site:
         def is_released():
             self.cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
             return job in self.running()
-        wait_until(is_released, 90, f"{job} runs again: {self.workers()}")
+        wait_until(is_released, 240, f"{job} runs again: {self.workers()}")
 
 
 def reference(build):
@@ -146,10 +153,7 @@ def test_preempted_cancelled_and_limited_workers_end_with_the_same_masks(build):
         write_settings(fleet, programs)
         with SlurmCluster(folder / "slurm", nodes=WORKERS) as cluster:
             site = Site(cluster, programs, folder, fleet)
-            site.up("--with-coordinator")
-            wait_until(lambda: (fleet / "address").exists(), 60, "the coordinator's job writes its address")
-            wait_until(lambda: len(site.running()) == WORKERS, 60, "all workers run")
-            site.submit()
+            site.begin_job()
             preempted = preempt(site)
             limited = reach_the_time_limit(site, preempted)
             cancel(site, {preempted, limited})
@@ -208,10 +212,7 @@ def test_a_lost_controller_and_a_lost_node(build):
         write_settings(fleet, programs)
         with SlurmCluster(folder / "slurm", nodes=WORKERS) as cluster:
             site = Site(cluster, programs, folder, fleet)
-            site.up("--with-coordinator")
-            wait_until(lambda: (fleet / "address").exists(), 60, "the coordinator's job writes its address")
-            wait_until(lambda: len(site.running()) == WORKERS, 60, "all workers run")
-            site.submit()
+            site.begin_job()
             before = site.running()
             cluster.kill_controller()
             begun = len(site.begun())

@@ -153,14 +153,23 @@ void Coordinator::Grant(const MatchResult& match, absl::Time now) {
 // Before its first leases, so that a restart between the two cannot find leases of one class and pin another.
 absl::Status Coordinator::PinNumericsClasses(const MatchResult& match) {
   for (const Assignment& assignment : match.assignments) {
-    JobEntry& job = *jobs_.at(assignment.job_id);
-    if (!job.record.numerics_class.empty()) continue;
-    JobUpdate update;
-    update.numerics_class = workers_.Find(assignment.worker_id)->description.numerics_class;
-    ESPALIER_RETURN_IF_ERROR(parts_.store->UpdateJob(job.record.job_id, update));
-    job.record.numerics_class = *update.numerics_class;
+    ESPALIER_RETURN_IF_ERROR(PinNumericsClass(*jobs_.at(assignment.job_id), assignment.worker_id));
   }
   return absl::OkStatus();
+}
+
+absl::Status Coordinator::PinNumericsClass(JobEntry& job, const std::string& worker_id) {
+  JobUpdate update;
+  update.numerics_class = workers_.Find(worker_id)->description.numerics_class;
+  if (job.record.numerics_class == *update.numerics_class && !job.is_class_uncertain) return absl::OkStatus();
+  const absl::Status status = Timed([&] { return parts_.store->UpdateJob(job.record.job_id, update); });
+  job.is_class_uncertain = !status.ok();
+  if (status.ok()) job.record.numerics_class = *update.numerics_class;
+  return status;
+}
+
+bool Coordinator::IsOfOtherClass(const JobEntry& job, const std::string& worker_id) const {
+  return job.IsBoundToClass() && job.record.numerics_class != workers_.Find(worker_id)->description.numerics_class;
 }
 
 void Coordinator::EnterLease(const AttemptRecord& attempt, const Assignment& assignment, absl::Time now) {

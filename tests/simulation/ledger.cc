@@ -72,10 +72,11 @@ void Ledger::OnJobUpdated(const std::string& job_id, const JobUpdate& update) {
   if (job == nullptr) return;
   if (update.numerics_class.has_value()) {
     const bool is_other = !job->numerics_class.empty() && job->numerics_class != *update.numerics_class;
-    if (is_other && !job->attempts.empty()) {
-      context_.Violate("I2", job_id, " changes its numerics class to ", *update.numerics_class, " with leases of ",
+    if (is_other && job->has_outcome) {
+      context_.Violate("I2", job_id, " changes its numerics class to ", *update.numerics_class, " with results of ",
                        job->numerics_class);
     }
+    if (is_other) ++num_class_changes_;
     job->numerics_class = *update.numerics_class;
   }
   if (update.result_artifact.has_value() && !artifacts_.Has(*update.result_artifact)) {
@@ -185,6 +186,11 @@ void Ledger::CheckOutcomeEvent(Job& job, const EventRecord& event) {
       context_.Violate("I19", event.job_id, "/", event.task_id, " attempt ", event.attempt,
                        " is committed, and worker ", granted->second.worker_id, " has not computed it");
     }
+    if (const std::string& its_class = classes_[granted->second.worker_id]; its_class != job.numerics_class) {
+      context_.Violate("I2", event.job_id, "/", event.task_id, " of a worker of class ", its_class,
+                       " is committed to a job of class ", job.numerics_class);
+    }
+    job.has_outcome = true;
   }
   if (InputDigest(task->second) != event.input_digest) {
     context_.Violate("I2", event.job_id, "/", event.task_id, " is committed with another task's input");

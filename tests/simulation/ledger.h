@@ -73,6 +73,7 @@ class Ledger {
   int64_t num_expired() const { return num_expired_; }
   int64_t num_stuck() const { return num_stuck_; }
   int64_t num_collected() const { return num_collected_; }
+  int64_t num_class_changes() const { return num_class_changes_; }
   // The result of a job that has ended, while it can still be read.
   void CheckFinished(const std::string& job_id, Coordinator& core, absl::Time local_now);
   int num_results() const { return num_results_; }
@@ -91,6 +92,7 @@ class Ledger {
     std::unique_ptr<JobProgram> program;  // told the log as it becomes durable
     std::map<std::string, Task> wanted;   // by it, now
     std::map<std::string, std::map<int, AttemptRecord>> attempts;
+    bool has_outcome = false;  // of an attempt of its own
     std::map<std::string, int> committed;  // task -> attempt; -1: given up
     std::vector<EventRecord> events;
     std::set<std::string> given_up;
@@ -118,6 +120,7 @@ class Ledger {
   std::map<std::string, Job> jobs_;
   std::set<std::tuple<std::string, std::string, std::string>> computed_;  // worker, job, task
   std::set<std::pair<std::string, LeaseToken>> forged_;
+  std::map<std::string, std::string> classes_;  // of workers, by id
   int64_t max_epoch_ = 0;
   int64_t num_commits_ = 0;
   int64_t num_outcomes_ = 0;
@@ -125,6 +128,7 @@ class Ledger {
   int64_t num_expired_ = 0;
   int64_t num_stuck_ = 0;
   int64_t num_collected_ = 0;
+  int64_t num_class_changes_ = 0;
   int num_results_ = 0;
 };
 

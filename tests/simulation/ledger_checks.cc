@@ -8,6 +8,7 @@ namespace espalier::simulation {
 
 void Ledger::OnAnswer(const std::string& worker_id, const WorkerDescription& worker,
                       const SynchronizeResponse& response, bool is_of_leader) {
+  classes_[worker_id] = worker.numerics_class;
   for (const Verdict& verdict : response.verdicts) {
     const LeaseToken& token = verdict.token;
     if (verdict.decision != Decision::kCommitted) continue;

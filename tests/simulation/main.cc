@@ -32,6 +32,7 @@ struct Totals {
   int64_t expired = 0;
   int64_t stuck = 0;
   int64_t collected = 0;
+  int64_t class_changes = 0;
   int64_t epochs = 0;
   int64_t jobs = 0;
   int64_t results = 0;
@@ -47,6 +48,7 @@ void Add(const Outcome& outcome, Totals& totals) {
   totals.expired += outcome.num_expired;
   totals.stuck += outcome.num_stuck;
   totals.collected += outcome.num_collected;
+  totals.class_changes += outcome.num_class_changes;
   totals.epochs += outcome.num_epochs;
   totals.jobs += outcome.num_jobs;
   totals.results += outcome.num_results;
@@ -57,13 +59,14 @@ void Add(const Outcome& outcome, Totals& totals) {
 void Print(const Totals& totals, double seconds) {
   std::printf(
       "%lld seeds, %.1f days of virtual time in %.1f s (%.1f seeds/s): %lld steps, %lld jobs, %lld results equal to "
-      "the "
-      "undisturbed run's, %lld leases granted, %lld expired, %lld without progress, %lld artifacts collected, %lld events committed, %lld coordinators, %lld workers\n",
+      "the undisturbed run's, %lld leases granted, %lld expired, %lld without progress, %lld changes of a job's numerics class, "
+      "%lld artifacts collected, %lld events committed, %lld coordinators, %lld workers\n",
       static_cast<long long>(totals.seeds), absl::ToDoubleHours(totals.virtual_time) / 24, seconds,
       static_cast<double>(totals.seeds) / seconds, static_cast<long long>(totals.steps),
       static_cast<long long>(totals.jobs), static_cast<long long>(totals.results),
       static_cast<long long>(totals.attempts), static_cast<long long>(totals.expired),
-      static_cast<long long>(totals.stuck), static_cast<long long>(totals.collected),
+      static_cast<long long>(totals.stuck), static_cast<long long>(totals.class_changes),
+      static_cast<long long>(totals.collected),
       static_cast<long long>(totals.commits), static_cast<long long>(totals.epochs),
       static_cast<long long>(totals.workers));
   std::fflush(stdout);

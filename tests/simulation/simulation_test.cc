@@ -11,13 +11,14 @@ namespace {
 // A part of the seeds in each test, so that they run side by side; in each part every kind of fault has its effect.
 void RunSeeds(uint64_t first, uint64_t count) {
   int num_results = 0;
-  int64_t num_collected = 0, num_stuck = 0;
+  int64_t num_collected = 0, num_stuck = 0, num_class_changes = 0;
   std::map<Fault, int> faults;
   for (uint64_t seed = first; seed < first + count; ++seed) {
     const Outcome outcome = Simulate(DrawProfile(seed, 0), Defect::kNone, false);
     num_results += outcome.num_results;
     num_collected += outcome.num_collected;
     num_stuck += outcome.num_stuck;
+    num_class_changes += outcome.num_class_changes;
     for (const auto& [fault, times] : outcome.faults) faults[fault] += times;
     INFO("again, with its history: build/bin/espalier-simulation --verbose --seed " << seed);
     if (outcome.violation.has_value()) FAIL(outcome.violation->invariant << ": " << outcome.violation->what);
@@ -29,6 +30,7 @@ void RunSeeds(uint64_t first, uint64_t count) {
   CHECK(num_results > static_cast<int>(count) / 2);  // searches were really run to their end and compared
   CHECK(num_collected > 0);
   CHECK(num_stuck > 0);
+  CHECK(num_class_changes > 0);
 }
 
 TEST_CASE("Simulation: under drawn faults the invariants hold and every search is the undisturbed one (1)",

@@ -145,6 +145,7 @@ Outcome World::Run() {
   outcome_.num_attempts = ledger.num_attempts();
   outcome_.num_expired = ledger.num_expired();
   outcome_.num_stuck = ledger.num_stuck();
+  outcome_.num_class_changes = ledger.num_class_changes();
   outcome_.num_collected = ledger.num_collected();
   outcome_.num_epochs = ledger.max_epoch();
   outcome_.num_jobs = client_.num_submitted();

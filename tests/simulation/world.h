@@ -26,6 +26,7 @@ struct Outcome {
   int64_t num_expired = 0;
   int64_t num_stuck = 0;      // leases without progress that were taken away
   int64_t num_collected = 0;  // artifacts
+  int64_t num_class_changes = 0;  // jobs that went on with another numerics class than that of their first lease
   int64_t num_epochs = 0;
   int num_jobs = 0;
   int num_results = 0;  // compared with an undisturbed run's

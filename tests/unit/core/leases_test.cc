@@ -217,6 +217,56 @@ TEST_CASE("Coordinator: a job keeps to the numerics class that it began with", "
   CHECK(gpu.Call(service).grants.empty());
 }
 
+WorkerDescription OtherClass() {
+  WorkerDescription description = CpuWorker(1);
+  description.numerics_class = "cpu/fp32/1/avx512";
+  return description;
+}
+
+TEST_CASE("Coordinator: a job whose first worker is lost before any result goes on with workers of another class", "[core]") {
+  Service service(absl::Seconds(60));
+  service.Create(SmallJob("a", 1));
+  FakeWorker first("w1", CpuWorker(1));
+  FakeWorker other("w2", OtherClass());
+  first.Call(service);
+  REQUIRE(first.held.size() == 1);
+  service.Pass(absl::Seconds(61));
+  other.Call(service);
+  REQUIRE(other.held.size() == 1);
+  CHECK(service.Get("a").numerics_class == "cpu/fp32/1/avx512");
+
+  SECTION("the first one comes back with its result: it counts no longer, after a restart neither") {
+    const bool is_restarted = GENERATE(false, true);
+    if (is_restarted) service.Restart();
+    first.Work(Evaluator());
+    const auto response = first.Call(service);
+    REQUIRE(response.verdicts.size() == 1);
+    CHECK(response.verdicts[0].decision == Decision::kSuperseded);
+    CHECK_THAT(response.verdicts[0].reason, Catch::Matchers::Contains("another numerics class"));
+    CHECK(service.content->events.empty());
+    other.Work(Evaluator());
+    other.Call(service);
+    CHECK(other.LastDecision() == Decision::kCommitted);
+  }
+  SECTION("the first one goes on with its task: it is told to stop") {
+    CHECK(first.Call(service).stop.size() == 1);
+  }
+}
+
+TEST_CASE("Coordinator: a late result that nobody has replaced binds the job to its worker's class", "[core]") {
+  Service service(absl::Seconds(60));
+  service.Create(SmallJob("a", 1));
+  FakeWorker first("w1", CpuWorker(1));
+  FakeWorker other("w2", OtherClass());
+  first.Call(service);
+  service.Pass(absl::Seconds(61));
+  first.Work(Evaluator());
+  first.Call(service);
+  CHECK(first.LastDecision() == Decision::kCommitted);
+  CHECK(other.Call(service).grants.empty());
+  CHECK(service.Get("a").numerics_class == "cpu/fp32/1/avx2");
+}
+
 TEST_CASE("Coordinator: a report that cannot be true is rejected and the task tried elsewhere", "[core]") {
   Service service(absl::Seconds(60));
   service.Create(SmallJob("a", 1));

@@ -11,7 +11,7 @@
 namespace espalier::testing {
 namespace {
 
-std::unique_ptr<JobStore> MustOpen(const std::string& connection) {
+std::unique_ptr<JobStore> MustOpenPostgres(const std::string& connection) {
   auto store = OpenPostgresJobStore(connection, std::nullopt);
   REQUIRE_OK(store);
   return *std::move(store);
@@ -32,7 +32,7 @@ void CutConnections(const std::string& connection) {
 TEST_CASE("PostgresJobStore: keeps the contract", "[store]") {
   ESPALIER_NEEDS_POSTGRES();
   const std::string connection = PostgresServer::Shared().NewDatabase();
-  RunJobStoreContract([&] { return MustOpen(connection); });
+  RunJobStoreContract([&] { return MustOpenPostgres(connection); });
 }
 
 TEST_CASE("PostgresJobStore: whatever happens to connection or epoch, nothing is written twice or too late", "[store]") {
@@ -40,13 +40,13 @@ TEST_CASE("PostgresJobStore: whatever happens to connection or epoch, nothing is
   PostgresServer& server = PostgresServer::Shared();
   const std::string connection = server.NewDatabase();
   SECTION("an older store over the same database is fenced, in all that it writes") {
-    const auto older = MustOpen(connection);
+    const auto older = MustOpenPostgres(connection);
     REQUIRE_OK(older->InsertJob(LargeJob("a")));
     AttemptRecord lease;
     lease.token = {older->epoch(), "a", "task", 1};
     lease.worker_id = "worker";
     REQUIRE_OK(older->InsertAttempts({lease}));
-    const auto newer = MustOpen(connection);
+    const auto newer = MustOpenPostgres(connection);
     JobUpdate update;
     update.state = JobState::kRunning;
     CHECK(older->InsertJob(LargeJob("b")).code() == absl::StatusCode::kAborted);
@@ -72,7 +72,7 @@ TEST_CASE("PostgresJobStore: whatever happens to connection or epoch, nothing is
     REQUIRE_OK(newer->Commit(stop, std::nullopt));
   }
   SECTION("a connection that is cut between two writes is made anew") {
-    const auto store = MustOpen(connection);
+    const auto store = MustOpenPostgres(connection);
     REQUIRE_OK(store->InsertJob(LargeJob("a")));
     CutConnections(connection);
     REQUIRE_OK(store->InsertJob(LargeJob("b")));
@@ -81,7 +81,7 @@ TEST_CASE("PostgresJobStore: whatever happens to connection or epoch, nothing is
     REQUIRE_OK(store->Health());
   }
   SECTION("one that is cut before its commit is through is done again, once") {
-    const auto store = MustOpen(connection);
+    const auto store = MustOpenPostgres(connection);
     // The first insertion's own session is ended while it commits; the second one goes through.
     REQUIRE(server.Execute(NameOf(connection),
                            "CREATE SEQUENCE turns; CREATE FUNCTION cut() RETURNS trigger AS \\$\\$ BEGIN IF "
@@ -95,7 +95,7 @@ TEST_CASE("PostgresJobStore: whatever happens to connection or epoch, nothing is
   SECTION("one that the server takes back as not serializable is done again, once: at its commit, and before") {
     for (const std::string when : {"DEFERRABLE INITIALLY DEFERRED", "NOT DEFERRABLE"}) {
       const std::string fresh = server.NewDatabase();
-      const auto store = MustOpen(fresh);
+      const auto store = MustOpenPostgres(fresh);
       REQUIRE(server.Execute(NameOf(fresh),
                              "CREATE SEQUENCE turns; CREATE FUNCTION refuse() RETURNS trigger AS \\$\\$ BEGIN IF "
                              "nextval('turns') = 1 THEN RAISE EXCEPTION 'could not serialize' USING ERRCODE = '40001'; END IF; "
@@ -109,7 +109,7 @@ TEST_CASE("PostgresJobStore: whatever happens to connection or epoch, nothing is
     }
   }
   SECTION("a database that stays away ends the store") {
-    const auto store = MustOpen(connection);
+    const auto store = MustOpenPostgres(connection);
     REQUIRE(server.Execute("postgres", "UPDATE pg_database SET datallowconn = false WHERE datname = '" +
                                            NameOf(connection) + "'") == 0);
     CutConnections(connection);
@@ -137,16 +137,16 @@ TEST_CASE("PostgresJobStore: what is not its database is refused with what it is
     REQUIRE(server.Execute(NameOf(connection), "SELECT * FROM meta") != 0);  // and nothing was made in it
   }
   SECTION("a later version's") {
-    MustOpen(connection);
+    MustOpenPostgres(connection);
     REQUIRE(server.Execute(NameOf(connection), "UPDATE meta SET number = 99 WHERE name = 'schema_version'") == 0);
     const absl::Status status = refusal(connection);
     CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
     CHECK_THAT(std::string(status.message()), Catch::Contains("schema version 99"));
   }
   SECTION("a changed row") {
-    REQUIRE_OK(MustOpen(connection)->InsertJob(LargeJob("a")));
+    REQUIRE_OK(MustOpenPostgres(connection)->InsertJob(LargeJob("a")));
     REQUIRE(server.Execute(NameOf(connection), "UPDATE jobs SET state = 3") == 0);
-    CHECK(MustOpen(connection)->LoadJobs().status().code() == absl::StatusCode::kDataLoss);
+    CHECK(MustOpenPostgres(connection)->LoadJobs().status().code() == absl::StatusCode::kDataLoss);
   }
   SECTION("no server, no database, no connection string") {
     CHECK(refusal("host=/nowhere user=a password=secret").code() == absl::StatusCode::kUnavailable);

@@ -17,13 +17,13 @@
 namespace espalier::testing {
 namespace {
 
-std::unique_ptr<JobStore> MustOpen(const std::string& path) {
+std::unique_ptr<JobStore> MustOpenSqlite(const std::string& path) {
   auto store = OpenSqliteJobStore(path);
   REQUIRE_OK(store);
   return *std::move(store);
 }
 
-void Execute(const std::string& path, const std::string& statement) {
+void ExecuteSqlite(const std::string& path, const std::string& statement) {
   sqlite3* database = nullptr;
   REQUIRE(sqlite3_open(path.c_str(), &database) == SQLITE_OK);
   CHECK(sqlite3_exec(database, statement.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
@@ -45,12 +45,12 @@ void Damage(const std::string& path, const std::string& mark, const std::string&
 
 TEST_CASE("SqliteJobStore: keeps the contract", "[store]") {
   const TempDir folder;
-  RunJobStoreContract([&] { return MustOpen(folder / "jobs.sqlite"); });
+  RunJobStoreContract([&] { return MustOpenSqlite(folder / "jobs.sqlite"); });
 }
 
 TEST_CASE("SqliteJobStore: only its owner can read the file", "[store]") {
   const TempDir folder;
-  const auto store = MustOpen(folder / "jobs.sqlite");
+  const auto store = MustOpenSqlite(folder / "jobs.sqlite");
   struct stat info;
   REQUIRE(::stat((folder / "jobs.sqlite").c_str(), &info) == 0);
   CHECK((info.st_mode & 0777) == 0600);
@@ -58,12 +58,12 @@ TEST_CASE("SqliteJobStore: only its owner can read the file", "[store]") {
 
 TEST_CASE("SqliteJobStore: a second coordinator on the same file is refused", "[store]") {
   const TempDir folder;
-  auto store = MustOpen(folder / "jobs.sqlite");
+  auto store = MustOpenSqlite(folder / "jobs.sqlite");
   const auto second = OpenSqliteJobStore(folder / "jobs.sqlite");
   CHECK(second.status().code() == absl::StatusCode::kFailedPrecondition);
   CHECK_THAT(std::string(second.status().message()), Catch::Contains("another coordinator"));
   store = nullptr;
-  MustOpen(folder / "jobs.sqlite");
+  MustOpenSqlite(folder / "jobs.sqlite");
 }
 
 TEST_CASE("SqliteJobStore: a file that is not ours is refused with what it is", "[store]") {
@@ -76,14 +76,14 @@ TEST_CASE("SqliteJobStore: a file that is not ours is refused with what it is", 
     CHECK_THAT(std::string(store.status().message()), Catch::Contains("not a database"));
   }
   SECTION("another program's database") {
-    Execute(path, "CREATE TABLE cookies (name TEXT)");
+    ExecuteSqlite(path, "CREATE TABLE cookies (name TEXT)");
     const auto store = OpenSqliteJobStore(path);
     CHECK(store.status().code() == absl::StatusCode::kInvalidArgument);
     CHECK_THAT(std::string(store.status().message()), Catch::Contains("another program"));
   }
   SECTION("a newer version's") {
-    MustOpen(path);
-    Execute(path, "UPDATE meta SET number = 99 WHERE name = 'schema_version'");
+    MustOpenSqlite(path);
+    ExecuteSqlite(path, "UPDATE meta SET number = 99 WHERE name = 'schema_version'");
     const auto store = OpenSqliteJobStore(path);
     CHECK(store.status().code() == absl::StatusCode::kFailedPrecondition);
     CHECK_THAT(std::string(store.status().message()), Catch::Contains("99"));
@@ -93,24 +93,24 @@ TEST_CASE("SqliteJobStore: a file that is not ours is refused with what it is", 
 TEST_CASE("SqliteJobStore: damage is found and named, never skipped", "[store]") {
   const TempDir folder;
   const std::string path = folder / "jobs.sqlite";
-  REQUIRE_OK(MustOpen(path)->InsertJob(LargeJob("job-with-a-name")));
+  REQUIRE_OK(MustOpenSqlite(path)->InsertJob(LargeJob("job-with-a-name")));
   SECTION("a changed row") {
-    Execute(path, "UPDATE jobs SET state = 3");
-    CHECK(MustOpen(path)->LoadJobs().status().code() == absl::StatusCode::kDataLoss);
+    ExecuteSqlite(path, "UPDATE jobs SET state = 3");
+    CHECK(MustOpenSqlite(path)->LoadJobs().status().code() == absl::StatusCode::kDataLoss);
   }
   SECTION("a flipped byte in a payload") {
     Damage(path, "c3Nzc3Nz", "c3Nzc3N6");  // base64 of the specification
-    CHECK(MustOpen(path)->LoadJobs().status().code() == absl::StatusCode::kDataLoss);
+    CHECK(MustOpenSqlite(path)->LoadJobs().status().code() == absl::StatusCode::kDataLoss);
   }
   SECTION("a lease that was changed") {
     {
-      const auto store = MustOpen(path);
+      const auto store = MustOpenSqlite(path);
       AttemptRecord attempt;
       attempt.token = {store->epoch(), "job-with-a-name", "task/1", 1};
       REQUIRE_OK(store->InsertAttempts({attempt}));
     }
-    Execute(path, "UPDATE attempts SET ended = 1");
-    CHECK(MustOpen(path)->LoadAttempts("job-with-a-name").status().code() == absl::StatusCode::kDataLoss);
+    ExecuteSqlite(path, "UPDATE attempts SET ended = 1");
+    CHECK(MustOpenSqlite(path)->LoadAttempts("job-with-a-name").status().code() == absl::StatusCode::kDataLoss);
   }
   SECTION("the file was cut off") {
     std::filesystem::resize_file(path, 3 * 4096);
@@ -118,7 +118,7 @@ TEST_CASE("SqliteJobStore: damage is found and named, never skipped", "[store]")
   }
   SECTION("a page of rubbish") {
     {
-      const auto store = MustOpen(path);
+      const auto store = MustOpenSqlite(path);
       for (int i = 0; i < 50; ++i) REQUIRE_OK(store->InsertJob(LargeJob(absl::StrCat("j", i))));
     }
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
@@ -141,7 +141,7 @@ TEST_CASE("SqliteJobStore: on a full disk writes are refused, nothing acknowledg
     std::string path;
     ~Unmount() { ::umount2(path.c_str(), MNT_DETACH); }
   } const unmount{disk};
-  auto store = MustOpen(disk + "/jobs.sqlite");
+  auto store = MustOpenSqlite(disk + "/jobs.sqlite");
   std::ofstream ballast(disk + "/ballast");
   ballast << std::string(1 << 20, 'b') << std::flush;
   int num_stored = 0;
@@ -155,7 +155,7 @@ TEST_CASE("SqliteJobStore: on a full disk writes are refused, nothing acknowledg
   REQUIRE(::unlink((disk + "/ballast").c_str()) == 0);
   REQUIRE_OK(store->InsertJob(LargeJob("after")));
   store = nullptr;
-  CHECK(MustOpen(disk + "/jobs.sqlite")->LoadJobs()->size() == static_cast<size_t>(num_stored) + 1);
+  CHECK(MustOpenSqlite(disk + "/jobs.sqlite")->LoadJobs()->size() == static_cast<size_t>(num_stored) + 1);
 }
 
 }  // namespace espalier::testing

@@ -20,7 +20,7 @@ std::string FileOf(const std::string& header, const std::string& data) {
   return file + header + data;
 }
 
-absl::Status Refusal(const std::string& header, const std::string& data) {
+absl::Status RefusalOfHeader(const std::string& header, const std::string& data) {
   return ParseSafetensorsHeader(FileOf(header, data), "model.safetensors", nullptr).status();
 }
 
@@ -50,9 +50,9 @@ TEST_CASE("Safetensors: what was written is read back, with scalars, empty tenso
 TEST_CASE("Safetensors: a bad file is refused with file, tensor and value", "[checkpoint]") {
   const std::string good = R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
   const std::string data(8, 'x');
-  REQUIRE_OK(Refusal(good, data));
-  REQUIRE_OK(Refusal(good + "   ", data));
-  REQUIRE_OK(Refusal("{}", ""));
+  REQUIRE_OK(RefusalOfHeader(good, data));
+  REQUIRE_OK(RefusalOfHeader(good + "   ", data));
+  REQUIRE_OK(RefusalOfHeader("{}", ""));
 
   SECTION("too short for a header") {
     RequireMessage(ParseSafetensorsHeader("abc", "m", nullptr).status(), {"'m'", "3 bytes", "truncated"});
@@ -74,7 +74,7 @@ TEST_CASE("Safetensors: a bad file is refused with file, tensor and value", "[ch
     RequireMessage(status, {"'m'", "truncated"});
   }
   SECTION("data cut off") {
-    const absl::Status status = Refusal(good, "xxxx");
+    const absl::Status status = RefusalOfHeader(good, "xxxx");
     CHECK(absl::IsDataLoss(status));
     RequireMessage(status, {"'model.safetensors'", "tensor 't'", "[0, 8]", "4 bytes", "truncated"});
   }
@@ -87,63 +87,63 @@ TEST_CASE("Safetensors: a bad file is refused with file, tensor and value", "[ch
                    {"Git LFS"});
   }
   SECTION("not JSON, or not an object") {
-    RequireMessage(Refusal("{\"t\":", data), {"not valid JSON"});
-    RequireMessage(Refusal("[1, 2, 3]", ""), {"does not begin"});
-    RequireMessage(Refusal("{\"t\": 3}", ""), {"tensor 't'", "no object"});
-    RequireMessage(Refusal("{\"t\":{\"a\":{\"b\":{\"c\":{\"d\":1}}}}}", ""), {"deeper"});
+    RequireMessage(RefusalOfHeader("{\"t\":", data), {"not valid JSON"});
+    RequireMessage(RefusalOfHeader("[1, 2, 3]", ""), {"does not begin"});
+    RequireMessage(RefusalOfHeader("{\"t\": 3}", ""), {"tensor 't'", "no object"});
+    RequireMessage(RefusalOfHeader("{\"t\":{\"a\":{\"b\":{\"c\":{\"d\":1}}}}}", ""), {"deeper"});
   }
   SECTION("a key that stands twice") {
     RequireMessage(
-        Refusal(
+        RefusalOfHeader(
             R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
             data),
         {"'t'", "twice"});
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2],"shape":[1],"data_offsets":[0,8]}})", data),
+    RequireMessage(RefusalOfHeader(R"({"t":{"dtype":"F32","shape":[2],"shape":[1],"data_offsets":[0,8]}})", data),
                    {"'shape'", "twice"});
   }
   SECTION("metadata that is no text") {
-    RequireMessage(Refusal(R"({"__metadata__":{"a":1}})", ""), {"__metadata__", "'a'"});
+    RequireMessage(RefusalOfHeader(R"({"__metadata__":{"a":1}})", ""), {"__metadata__", "'a'"});
   }
   SECTION("dtypes") {
-    RequireMessage(Refusal(R"({"t":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]}})", data), {"'t'", "F8_E4M3"});
-    RequireMessage(Refusal(R"({"t":{"shape":[8],"data_offsets":[0,8]}})", data), {"dtype null"});
+    RequireMessage(RefusalOfHeader(R"({"t":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]}})", data), {"'t'", "F8_E4M3"});
+    RequireMessage(RefusalOfHeader(R"({"t":{"shape":[8],"data_offsets":[0,8]}})", data), {"dtype null"});
   }
   SECTION("shapes") {
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", data),
+    RequireMessage(RefusalOfHeader(R"({"t":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", data),
                    {"'t'", "[3]", "12", "8"});
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", data), {"-2"});
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})", data), {"2.0"});
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})", data),
+    RequireMessage(RefusalOfHeader(R"({"t":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", data), {"-2"});
+    RequireMessage(RefusalOfHeader(R"({"t":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})", data), {"2.0"});
+    RequireMessage(RefusalOfHeader(R"({"t":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})", data),
                    {"overflow"});
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,8]}})", data),
+    RequireMessage(RefusalOfHeader(R"({"t":{"dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,8]}})", data),
                    {"'t'"});
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,2],"data_offsets":[0,8]}})", data),
+    RequireMessage(RefusalOfHeader(R"({"t":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,2],"data_offsets":[0,8]}})", data),
                    {"rank 9"});
   }
   SECTION("offsets") {
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", data), {"'t'", "[8, 0]"});
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0]}})", data), {"two numbers"});
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", data), {"[4, 12]", "outside"});
+    RequireMessage(RefusalOfHeader(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", data), {"'t'", "[8, 0]"});
+    RequireMessage(RefusalOfHeader(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0]}})", data), {"two numbers"});
+    RequireMessage(RefusalOfHeader(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", data), {"[4, 12]", "outside"});
     RequireMessage(
-        Refusal(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[18446744073709551608,18446744073709551615]}})",
+        RefusalOfHeader(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[18446744073709551608,18446744073709551615]}})",
                 data),
         {"18446744073709551608"});
   }
   SECTION("overlaps, holes and rests") {
     const std::string twice =
         R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})";
-    RequireMessage(Refusal(twice, std::string(12, 'x')), {"'b'", "overlaps", "'a'"});
+    RequireMessage(RefusalOfHeader(twice, std::string(12, 'x')), {"'b'", "overlaps", "'a'"});
     const std::string same =
         R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
-    RequireMessage(Refusal(same, data), {"overlaps"});
-    RequireMessage(Refusal(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", data),
+    RequireMessage(RefusalOfHeader(same, data), {"overlaps"});
+    RequireMessage(RefusalOfHeader(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", data),
                    {"'a'", "hole", "4 bytes"});
-    RequireMessage(Refusal(good, data + "rest"), {"4 bytes", "no tensor"});
+    RequireMessage(RefusalOfHeader(good, data + "rest"), {"4 bytes", "no tensor"});
   }
   SECTION("unprintable names and unknown keys") {
-    RequireMessage(Refusal("{\"a\\n\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", data),
+    RequireMessage(RefusalOfHeader("{\"a\\n\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", data),
                    {"unprintable"});
-    RequireMessage(Refusal(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1}})", data), {"'more'"});
+    RequireMessage(RefusalOfHeader(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1}})", data), {"'more'"});
   }
 }
 

@@ -53,7 +53,7 @@ WatchedFleet Fleet(int count) {
 }
 
 std::string Text(const std::vector<std::string>& lines) { return absl::StrJoin(lines, "\n"); }
-bool Has(const std::string& text, const std::string& part) { return absl::StrContains(text, part); }
+bool Shows(const std::string& text, const std::string& part) { return absl::StrContains(text, part); }
 
 TEST_CASE("TimeLeft: generations that were watched from begin to end give the pace") {
   TimeLeftEstimator estimator;
@@ -61,7 +61,7 @@ TEST_CASE("TimeLeft: generations that were watched from begin to end give the pa
   for (int generation = 0; generation < 4; ++generation) estimator.Add(Search(5 + 10 * generation, generation));
   const TimeLeft left = estimator.Estimate();  // 6 whole ones and the present one are left
   REQUIRE(left.seconds == Approx(70));
-  REQUIRE(Has(left.basis, "7.0 generations more, 10s each as the last 2 generations took"));
+  REQUIRE(Shows(left.basis, "7.0 generations more, 10s each as the last 2 generations took"));
 }
 
 TEST_CASE("TimeLeft: who comes late takes the device time of earlier generations") {
@@ -70,17 +70,17 @@ TEST_CASE("TimeLeft: who comes late takes the device time of earlier generations
   sample.engine_seconds = {100, 120, 140, 160, 180};
   estimator.Add(sample);
   REQUIRE(estimator.Estimate().seconds == Approx(5 * 20 / 2.0));
-  REQUIRE(Has(estimator.Estimate().basis, "20s of device time each as the last 4 generations took, 2 tasks at once"));
+  REQUIRE(Shows(estimator.Estimate().basis, "20s of device time each as the last 4 generations took, 2 tasks at once"));
 }
 
 TEST_CASE("TimeLeft: before a generation is done, the share of the search or nothing") {
   TimeLeftEstimator estimator;
   estimator.Add(Search(100, 0, 0, 0));
   REQUIRE(estimator.Estimate().seconds < 0);
-  REQUIRE(Has(estimator.Estimate().basis, "not known before"));
+  REQUIRE(Shows(estimator.Estimate().basis, "not known before"));
   estimator.Add(Search(110, 0, 1, 0));  // half a generation of ten
   REQUIRE(estimator.Estimate().seconds == Approx(190));
-  REQUIRE(Has(estimator.Estimate().basis, "from 5.0% of the search in 10s"));
+  REQUIRE(Shows(estimator.Estimate().basis, "from 5.0% of the search in 10s"));
 }
 
 TEST_CASE("TimeLeft: another step is told by its own tasks, and starts anew") {
@@ -94,7 +94,7 @@ TEST_CASE("TimeLeft: another step is told by its own tasks, and starts anew") {
   bank.tasks_done = 4;
   estimator.Add(bank);
   REQUIRE(estimator.Estimate().seconds == Approx(16));
-  REQUIRE(Has(estimator.Estimate().basis, "for this step alone, from 2 of its 12 tasks in 4.0s"));
+  REQUIRE(Shows(estimator.Estimate().basis, "for this step alone, from 2 of its 12 tasks in 4.0s"));
 }
 
 TEST_CASE("TimeLeft: generations that went by unseen do not count as one") {
@@ -124,9 +124,9 @@ TEST_CASE("JobScreen: progress, stages, fitness, tokens, time left with its basi
         "stage  candidates", "16/16", "0.8600 ± 0.0100", "3/4", "█", "0.9000 to 0.8571 in 3 generations", "0.8571 ± 0.0102",
         "1.20M trained of 4.00M planned (30.0%), 3.30M scored", "3 workers: 2 busy, 1 idle; 41.2k tok/s; 3 x NVIDIA H200",
         "01234567", "p0/g2/c03/s1 (train 45.0%)", "Ctrl-C"})
-    REQUIRE(Has(text, part));
-  REQUIRE_FALSE(Has(text, "\x1b"));
-  REQUIRE(Has(Text(JobScreen(Job(), Fleet(3), {.width = 100, .height = 40, .use_colours = true})), "\x1b[36mrunning"));
+    REQUIRE(Shows(text, part));
+  REQUIRE_FALSE(Shows(text, "\x1b"));
+  REQUIRE(Shows(Text(JobScreen(Job(), Fleet(3), {.width = 100, .height = 40, .use_colours = true})), "\x1b[36mrunning"));
 }
 
 TEST_CASE("JobScreen: fits any terminal, and the workers give way first") {
@@ -137,7 +137,7 @@ TEST_CASE("JobScreen: fits any terminal, and the workers give way first") {
       for (const std::string& line : lines) REQUIRE(DisplayWidth(line) <= width);
     }
   }
-  REQUIRE(Has(Text(JobScreen(Job(), Fleet(30), {.width = 100, .height = 24})), "30 workers"));
+  REQUIRE(Shows(Text(JobScreen(Job(), Fleet(30), {.width = 100, .height = 24})), "30 workers"));
 }
 
 TEST_CASE("JobScreen: a job that waits says for what, one that failed says why") {
@@ -147,13 +147,13 @@ TEST_CASE("JobScreen: a job that waits says for what, one that failed says why")
   WatchedFleet unknown;
   unknown.why_not = "the role does not allow it";
   const std::string queued = Text(JobScreen(job, unknown, {}));
-  REQUIRE(Has(queued, "no worker has 40 GiB of device memory"));
-  REQUIRE(Has(queued, "not known: the role does not allow it"));
+  REQUIRE(Shows(queued, "no worker has 40 GiB of device memory"));
+  REQUIRE(Shows(queued, "not known: the role does not allow it"));
   job.state = "failed";
   job.failure = "task bank/3 was given up";
   const std::string failed = Text(JobScreen(job, Fleet(0), {}));
-  REQUIRE(Has(failed, "task bank/3 was given up"));
-  REQUIRE(Has(failed, "no workers: start some"));
+  REQUIRE(Shows(failed, "task bank/3 was given up"));
+  REQUIRE(Shows(failed, "no workers: start some"));
 }
 
 TEST_CASE("JobsScreen: active jobs first, the details of the one that runs, all within the terminal") {
@@ -166,10 +166,10 @@ TEST_CASE("JobsScreen: active jobs first, the details of the one that runs, all 
   jobs.push_back(Job());
   const std::vector<std::string> lines = JobsScreen(jobs, Fleet(2), {.width = 100, .height = 40});
   REQUIRE(lines.size() <= 40);
-  REQUIRE(Has(lines[1], "jobs/first"));
-  REQUIRE(Has(Text(lines), "and 31 more"));
-  REQUIRE(Has(Text(lines), "about 3m10s"));
-  REQUIRE(Has(Text(JobsScreen({}, Fleet(0), {})), "no jobs"));
+  REQUIRE(Shows(lines[1], "jobs/first"));
+  REQUIRE(Shows(Text(lines), "and 31 more"));
+  REQUIRE(Shows(Text(lines), "about 3m10s"));
+  REQUIRE(Shows(Text(JobsScreen({}, Fleet(0), {})), "no jobs"));
 }
 
 }  // namespace

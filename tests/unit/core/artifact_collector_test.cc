@@ -12,11 +12,6 @@ namespace {
 constexpr absl::Duration kGrace = absl::Minutes(15);
 constexpr absl::Duration kStrayAge = absl::Hours(24);
 
-const FakeEvaluator& Evaluator() {
-  static const FakeEvaluator evaluator(SmallInputs(), {});
-  return evaluator;
-}
-
 // A service whose artifacts are in memory, with a collector beside it.
 struct World {
   World() {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/artifacts/artifact_store.h"
 #include "coordinator/core/coordinator.h"
 #include "coordinator/store/memory_job_store.h"
@@ -24,6 +25,12 @@ inline WorkerDescription CpuWorker(int slots) {
   description.numerics_class = "cpu/fp32/1/avx2";
   description.slots = slots;
   return description;
+}
+
+// What the small jobs' tasks give.
+inline const FakeEvaluator& Evaluator() {
+  static const FakeEvaluator evaluator(SmallInputs(), {});
+  return evaluator;
 }
 
 inline NewJob SmallJob(const std::string& job_id, int generations) {
@@ -148,6 +155,12 @@ class FakeWorker {
  private:
   WorkerDescription description_;
 };
+
+inline std::vector<FakeWorker> Workers(int count, int slots = 1) {
+  std::vector<FakeWorker> workers;
+  for (int i = 0; i < count; ++i) workers.emplace_back(absl::StrCat("w", i), CpuWorker(slots));
+  return workers;
+}
 
 // Runs a job to its end with these workers, each taking a step at a time.
 inline void RunToEnd(Service& service, const std::string& job_id, std::vector<FakeWorker>& workers,

@@ -6,11 +6,6 @@
 namespace espalier::testing {
 namespace {
 
-const FakeEvaluator& Evaluator() {
-  static const FakeEvaluator evaluator(SmallInputs(), {});
-  return evaluator;
-}
-
 TEST_CASE("Job: a search runs to its end and its result is an artifact", "[core]") {
   Service service(absl::Seconds(60));
   service.Create(SmallJob("a", 2));

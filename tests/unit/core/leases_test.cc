@@ -4,11 +4,6 @@
 namespace espalier::testing {
 namespace {
 
-const FakeEvaluator& Evaluator() {
-  static const FakeEvaluator evaluator(SmallInputs(), {});
-  return evaluator;
-}
-
 TEST_CASE("Coordinator: a worker gets a lease, reports, and the outcome is committed", "[core]") {
   Service service(absl::Seconds(60));
   CHECK(service.Create(SmallJob("a", 1)).state == JobState::kQueued);

@@ -5,23 +5,12 @@
 namespace espalier::testing {
 namespace {
 
-const FakeEvaluator& Evaluator() {
-  static const FakeEvaluator evaluator(SmallInputs(), {});
-  return evaluator;
-}
-
 int HeldOf(const std::vector<FakeWorker>& workers, const std::string& job_id) {
   int count = 0;
   for (const FakeWorker& worker : workers) {
     for (const auto& [token, task] : worker.held) count += token.job_id == job_id ? 1 : 0;
   }
   return count;
-}
-
-std::vector<FakeWorker> Workers(int count) {
-  std::vector<FakeWorker> workers;
-  for (int i = 0; i < count; ++i) workers.emplace_back(absl::StrCat("w", i), CpuWorker(1));
-  return workers;
 }
 
 TEST_CASE("Limits: priority, weight and number of workers say who gets workers, and change no mask", "[core]") {

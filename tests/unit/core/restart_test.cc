@@ -4,17 +4,6 @@
 namespace espalier::testing {
 namespace {
 
-const FakeEvaluator& Evaluator() {
-  static const FakeEvaluator evaluator(SmallInputs(), {});
-  return evaluator;
-}
-
-std::vector<FakeWorker> Workers(int count) {
-  std::vector<FakeWorker> workers;
-  for (int i = 0; i < count; ++i) workers.emplace_back(absl::StrCat("w", i), CpuWorker(1));
-  return workers;
-}
-
 std::string Undisturbed() {
   Service service(absl::Seconds(60));
   service.Create(SmallJob("a", 3));

@@ -6,11 +6,6 @@ namespace {
 
 constexpr absl::Duration kLimit = absl::Minutes(10);
 
-const FakeEvaluator& Evaluator() {
-  static const FakeEvaluator evaluator(SmallInputs(), {});
-  return evaluator;
-}
-
 struct StuckService : Service {
   StuckService() : Service(absl::Seconds(60)) {
     options.stuck_after = kLimit;

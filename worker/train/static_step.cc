@@ -3,6 +3,8 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
+
 #include "common/base/strings.h"
 
 namespace espalier {
@@ -37,28 +39,30 @@ void StaticStep::Load(const StaticSteps& steps, int64_t index, const TrainData& 
   GatherTeacher(data, steps.sources_SPN.select(0, index).reshape({-1}), teacher_PND_.flatten(0, 1));
 }
 
-std::vector<StepBatch> StaticStep::Batches() const {
+std::vector<StepBatch> StaticStep::Batches(int64_t rows) const {
   std::vector<StepBatch> batches;
-  for (int64_t pass = 0; pass < layout_.passes; ++pass) {
-    StepBatch batch{tokens_PBL_.select(0, pass), targets_PBL_.select(0, pass), {}, {}};
-    if (teacher_PND_.defined()) batch.teacher_hidden_ND = teacher_PND_.select(0, pass);
+  for (int64_t pass = 0; pass * layout_.rows < rows; ++pass) {
+    const int64_t in_pass = std::min(layout_.rows, rows - pass * layout_.rows);
+    const auto of_pass = [&](const torch::Tensor& of_all, int64_t count) { return of_all.select(0, pass).narrow(0, 0, count); };
+    StepBatch batch{of_pass(tokens_PBL_, in_pass), of_pass(targets_PBL_, in_pass), {}, {}};
+    if (teacher_PND_.defined()) batch.teacher_hidden_ND = of_pass(teacher_PND_, in_pass * layout_.length);
     if (layout_.passes > 1) batch.weight = weights_P_.select(0, pass);
     batches.push_back(std::move(batch));
   }
   return batches;
 }
 
-void StaticStep::Run(const Work& work) {
+void StaticStep::Run(const Work& work, int64_t rows) {
   if (graph_ != nullptr) {
     graph_->Replay();
     return;
   }
-  work(Batches());
+  work(Batches(rows));
   ran_ = true;
 }
 
 absl::Status StaticStep::Capture(const Work& work, CaptureRoom room) {
-  absl::StatusOr<std::unique_ptr<StepGraph>> graph = StepGraph::Capture([&] { work(Batches()); }, room);
+  absl::StatusOr<std::unique_ptr<StepGraph>> graph = StepGraph::Capture([&] { work(Batches(num_rows())); }, room);
   if (!graph.ok()) {
     // Before the first step it may only be that a library was not ready: the next step tries once more.
     if (ran_) graph_refusal_ = ToString(graph.status().message());

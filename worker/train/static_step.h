@@ -28,16 +28,18 @@ class StaticStep {
   // Copies one step's data in; all on the device.
   void Load(const StaticSteps& steps, int64_t index, const TrainData& data);
 
-  void Run(const Work& work);
+  // A graph computes every row of the layout; without one only the first `rows` are computed, those that the loaded step has.
+  void Run(const Work& work, int64_t rows);
   absl::Status Capture(const Work& work, CaptureRoom room);
 
   const StepLayout& layout() const { return layout_; }
   bool has_graph() const { return graph_ != nullptr; }
+  int64_t num_rows() const { return layout_.passes * layout_.rows; }
   bool ran_without_graph() const { return ran_; }  // so that a capture finds warm libraries
   const std::string& graph_refusal() const { return graph_refusal_; }
 
  private:
-  std::vector<StepBatch> Batches() const;
+  std::vector<StepBatch> Batches(int64_t rows) const;
 
   const StepLayout layout_;
   const LanguageModel* const teacher_;

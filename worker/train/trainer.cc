@@ -336,7 +336,9 @@ class FlatTrainer final : public Trainer {
       if (!captured.ok()) SayOnce(captured);
       run.result.capture_seconds += SecondsSince(start);
     }
-    static_step_->Run(work);
+    // A step before a capture runs as the graph will, so that the libraries are ready for its shapes.
+    const int64_t rows = IsGraphSized() ? static_step_->num_rows() : static_cast<int64_t>(step.size());
+    static_step_->Run(work, rows);
   }
 
   // Training goes on, but several times slower: somebody should know.
@@ -355,14 +357,17 @@ class FlatTrainer final : public Trainer {
     static_step_ = std::make_unique<StaticStep>(layout, data);
   }
 
+  // Whether a graph of the static step can pay: the kernels of larger ones take longer than queuing them.
+  bool IsGraphSized() const {
+    if (!options_.use_graph || !device_.is_cuda()) return false;
+    const int64_t tokens = static_step_->num_rows() * static_step_->layout().length;
+    return 6.0 * static_cast<double>(parameters_.num_parameters) * static_cast<double>(tokens) <= kGraphUpToFlops;
+  }
+
   bool WantsGraph(int64_t steps_left) const {
-    if (!options_.use_graph || !device_.is_cuda() || static_step_->has_graph()) return false;
-    if (!static_step_->graph_refusal().empty()) return false;
+    if (!IsGraphSized() || static_step_->has_graph() || !static_step_->graph_refusal().empty()) return false;
     if (!static_step_->ran_without_graph() && !StepGraph::HasCaptured()) return false;
-    const StepLayout& layout = static_step_->layout();
-    const double flops = 6.0 * static_cast<double>(parameters_.num_parameters) *
-                         static_cast<double>(layout.passes * layout.rows * layout.length);
-    return flops <= kGraphUpToFlops && steps_left >= options_.graph_from_steps;
+    return steps_left >= options_.graph_from_steps;
   }
 
   void FinishRun(TrainRun& run) {

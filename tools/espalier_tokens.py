@@ -352,6 +352,21 @@ def write_sidecar(writer, name, share, arguments, digest, end):
     os.replace(temporary, path)
 
 
+def why_empty(arguments, files, writers):
+    """Why a part has no token, and what to do."""
+    documents = sum(writer.documents for writer in writers)
+    if not any(writer.tokens for writer in writers):
+        return "the input has no text; add some"
+    if len(writers) == 1:
+        return "there is too little text for one row; add text"
+    if documents > len(writers):
+        return "there is too little text for its share; add text, or give it a larger one"
+    number = f"only {documents} document{'s are' if documents != 1 else ' is'} there to split into {len(writers)} parts"
+    if arguments.text_documents == "file" and any(kind_of(path) == "text" for path in files):
+        return f"{number}, and a text file is one document; --text-documents line makes each line one"
+    return f"{number}; give more documents"
+
+
 def convert(arguments):
     parts = parse_split(arguments.split)
     if arguments.output.suffix != ".npy":
@@ -374,9 +389,9 @@ def convert(arguments):
                 writers[part].write(ids, ends)
                 progress.tokens += len(ids)
             progress.show()
+        if empty := [writer.path for writer in writers if writer.kept() == 0]:
+            raise UsageError(f"'{empty[0]}' would hold no token: {why_empty(arguments, files, writers)}")
         for writer, (name, share) in zip(writers, parts):
-            if writer.kept() == 0:
-                raise UsageError(f"'{writer.path}' would hold no token (of {writer.documents} documents); add text")
             write_sidecar(writer, name, share, arguments, digest, end)
             writer.finish()
     except BaseException:

@@ -95,11 +95,16 @@ class TokensTest(unittest.TestCase):
         (self.root / "torn.jsonl").write_text('{"text": "go\n')
         (self.root / "latin.txt").write_bytes(b"caf\xe9\n")
         (self.root / "empty.txt").write_text("")
+        (self.root / "book.txt").write_text("A line of a book.\n" * 100)
+        (self.root / "one.jsonl").write_text('{"text": "good"}\n')
         for arguments, part in (
             (["bad.jsonl"], "line 2: has no text in the field 'text'"),
             (["torn.jsonl"], "line 1"),
             (["latin.txt"], "not UTF-8"),
-            (["empty.txt"], "would hold no token"),
+            (["empty.txt"], "would hold no token: the input has no text"),
+            (["book.txt", "--split", "train=0.98,test=0.02"], "a text file is one document; --text-documents line makes each line one"),
+            (["one.jsonl", "--split", "train=0.5,test=0.5"], "only 1 document is there to split into 2 parts; give more documents"),
+            (["one.jsonl", "--sequence-length", "128"], "there is too little text for one row; add text"),
             (["none.jsonl"], "is no file"),
             (["a.jsonl", "--split", "train=0.9,test=0.2"], "sum to 1"),
             (["a.jsonl", "--split", "train"], "NAME=SHARE"),

@@ -59,7 +59,9 @@ absl::Status CoordinatorProcess::Start() {
   ::unlink(ready.c_str());
   const std::string listen = address_.empty() ? "127.0.0.1:0" : address_;
   std::vector<std::string> words = {program_,       "--state",     state_, "--listen",    listen, "--ready-file", ready,
-                                    "--log-level",  "warn",        "--lease-seconds", "60"};
+                                    "--log-level",  "warn",        "--lease-seconds", "60",
+                                    // Its jobs are one caller's and each is to outlast the measurement.
+                                    "--max-windows-per-caller", absl::StrCat(int64_t{1} << 50)};
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);

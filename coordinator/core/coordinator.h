@@ -242,10 +242,9 @@ class Coordinator {
   void NoteWaiting(const MatchResult& match);
   void Grant(const MatchResult& match, absl::Time now);
   absl::Status PinNumericsClasses(const MatchResult& match);
-  // The job is the worker's class's from now on; no-op when it is already.
-  absl::Status PinNumericsClass(JobEntry& job, const std::string& worker_id);
-  // Whether nothing that this worker computes counts for the job.
-  bool IsOfOtherClass(const JobEntry& job, const std::string& worker_id) const;
+  const std::string& ClassOf(const std::string& worker_id) const;
+  // The job is that class's from now on; no-op when it is already.
+  absl::Status PinNumericsClass(JobEntry& job, const std::string& numerics_class);
   void EndLeasesOfOtherClass(const std::string& worker_id);
   void EnterLease(const AttemptRecord& attempt, const Assignment& assignment, absl::Time now);
   void FinishIfDone(JobEntry& job, absl::Time now);

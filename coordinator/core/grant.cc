@@ -153,23 +153,23 @@ void Coordinator::Grant(const MatchResult& match, absl::Time now) {
 // Before its first leases, so that a restart between the two cannot find leases of one class and pin another.
 absl::Status Coordinator::PinNumericsClasses(const MatchResult& match) {
   for (const Assignment& assignment : match.assignments) {
-    ESPALIER_RETURN_IF_ERROR(PinNumericsClass(*jobs_.at(assignment.job_id), assignment.worker_id));
+    ESPALIER_RETURN_IF_ERROR(PinNumericsClass(*jobs_.at(assignment.job_id), ClassOf(assignment.worker_id)));
   }
   return absl::OkStatus();
 }
 
-absl::Status Coordinator::PinNumericsClass(JobEntry& job, const std::string& worker_id) {
-  JobUpdate update;
-  update.numerics_class = workers_.Find(worker_id)->description.numerics_class;
-  if (job.record.numerics_class == *update.numerics_class && !job.is_class_uncertain) return absl::OkStatus();
-  const absl::Status status = Timed([&] { return parts_.store->UpdateJob(job.record.job_id, update); });
-  job.is_class_uncertain = !status.ok();
-  if (status.ok()) job.record.numerics_class = *update.numerics_class;
-  return status;
+const std::string& Coordinator::ClassOf(const std::string& worker_id) const {
+  return workers_.Find(worker_id)->description.numerics_class;
 }
 
-bool Coordinator::IsOfOtherClass(const JobEntry& job, const std::string& worker_id) const {
-  return job.IsBoundToClass() && job.record.numerics_class != workers_.Find(worker_id)->description.numerics_class;
+absl::Status Coordinator::PinNumericsClass(JobEntry& job, const std::string& numerics_class) {
+  if (job.record.numerics_class == numerics_class && !job.is_class_uncertain) return absl::OkStatus();
+  JobUpdate update;
+  update.numerics_class = numerics_class;
+  const absl::Status status = Timed([&] { return parts_.store->UpdateJob(job.record.job_id, update); });
+  job.is_class_uncertain = !status.ok();
+  if (status.ok()) job.record.numerics_class = numerics_class;
+  return status;
 }
 
 void Coordinator::EnterLease(const AttemptRecord& attempt, const Assignment& assignment, absl::Time now) {

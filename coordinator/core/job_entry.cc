@@ -178,13 +178,18 @@ JobSize SizeOf(const JobPreview& preview) {
 
 bool JobEntry::IsBoundToClass() const { return has_outcome || is_behind || !leased.empty(); }
 
+bool JobEntry::IsOfOtherClass(const std::string& numerics_class) const {
+  return IsBoundToClass() && record.numerics_class != numerics_class;
+}
+
 Requirements JobEntry::WorkerRequirements() {
   Requirements requirements;
   requirements.device = spec.device;
   if (IsBoundToClass()) requirements.numerics_class = record.numerics_class;
   requirements.device_memory = spec.minimum_device_memory;
   if (spec.minimum_device_memory > 0 || spec.device != DeviceKind::kCuda || Preview().dense_cost == 0) return requirements;
-  requirements.device_memory = LeastMemory(spec, SizeOf(Preview())).bytes;
+  if (!least_memory_.has_value()) least_memory_ = LeastMemory(spec, SizeOf(Preview())).bytes;
+  requirements.device_memory = *least_memory_;
   requirements.is_memory_an_estimate = true;
   return requirements;
 }

@@ -71,6 +71,8 @@ class JobEntry {
   // Whether a result, or somebody who may still bring one, holds it to its numerics class. A job whose first worker is
   // lost before it reported anything may go on with workers of any class.
   bool IsBoundToClass() const;
+  // Whether nothing that workers of this class compute counts for it.
+  bool IsOfOtherClass(const std::string& numerics_class) const;
 
   // Made when it is first asked for.
   const JobPreview& Preview();
@@ -132,6 +134,7 @@ class JobEntry {
   ProgramFactory factory_;
   absl::Time running_since_ = absl::InfinitePast();
   SearchHealth health_;
+  std::optional<int64_t> least_memory_;  // bytes that its hardest task needs, as WorkerRequirements estimates them
   size_t num_generations_ = 0;
   absl::Time generation_began_ = absl::InfiniteFuture();  // unknown
 };

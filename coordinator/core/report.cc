@@ -155,8 +155,9 @@ std::optional<Verdict> Coordinator::JudgeOutcome(JobEntry& job, Report& report, 
                                                  CommitGroup& group, absl::Time now) {
   const LeaseToken& token = report.finished->token;
   const TaskOutcome& outcome = std::get<TaskOutcome>(report.finished->result);
+  const std::string numerics_class = ClassOf(*report.worker_id);
   // One of the group may bind the job to its class.
-  if (workers_.Find(*report.worker_id)->description.numerics_class != job.record.numerics_class) CommitTogether(group, now);
+  if (numerics_class != job.record.numerics_class) CommitTogether(group, now);
   const JobEntry::Queued* queued = job.FindQueued(token.task_id);
   const auto supersede = [&](const std::string& reason) {
     if (const std::optional<Lease> lease = leases_.Remove(token)) EndLease(*lease, AttemptEnd::kHandedBack, reason);
@@ -164,7 +165,7 @@ std::optional<Verdict> Coordinator::JudgeOutcome(JobEntry& job, Report& report, 
   };
   if (queued == nullptr) return supersede("the task is wanted no longer");
   if (queued->input_digest != input_digest) return supersede("the task's input has changed since");
-  if (IsOfOtherClass(job, *report.worker_id)) return supersede("the job went on with workers of another numerics class");
+  if (job.IsOfOtherClass(numerics_class)) return supersede("the job went on with workers of another numerics class");
   const absl::Status check = job.program->Check(token.task_id, outcome);
   if (check.code() == absl::StatusCode::kFailedPrecondition) return supersede(ToString(check.message()));
   if (!check.ok()) {
@@ -178,7 +179,7 @@ std::optional<Verdict> Coordinator::JudgeOutcome(JobEntry& job, Report& report, 
     NoteStoreError("an outcome", absl::UnavailableError("an earlier event may be stored and is not known yet"));
     return std::nullopt;  // the worker repeats it
   }
-  if (const absl::Status pinned = PinNumericsClass(job, *report.worker_id); !pinned.ok()) {
+  if (const absl::Status pinned = PinNumericsClass(job, numerics_class); !pinned.ok()) {
     NoteStoreError("a job's numerics class", pinned);
     return std::nullopt;  // the worker repeats it
   }

@@ -60,6 +60,7 @@ absl::Duration Coordinator::PollTime() const {
 void Coordinator::NoteWorker(const SynchronizeRequest& request, absl::Time now) {
   const bool is_new = workers_.Find(request.worker_id) == nullptr;
   WorkerEntry& worker = workers_.Note(request.worker_id, now);
+  const bool is_of_new_class = worker.description.numerics_class != request.description.numerics_class;
   worker.description = request.description;
   worker.is_draining = request.draining || request.departure != Departure::kNone;
   workers_.SetStates(worker, request.states);
@@ -73,6 +74,7 @@ void Coordinator::NoteWorker(const SynchronizeRequest& request, absl::Time now) 
                                                                   request.description.device_name, ", ",
                                                                   request.description.numerics_class));
   }
+  if (is_new || is_of_new_class) EndLeasesOfOtherClass(request.worker_id);
 }
 
 bool Coordinator::Readopt(const LeaseToken& token, const std::string& worker_id, absl::Time now) {
@@ -84,10 +86,10 @@ bool Coordinator::Readopt(const LeaseToken& token, const std::string& worker_id,
   if (stuck_.contains(token)) return false;
   if (granted == nullptr || queued == nullptr || granted->epoch != token.epoch || granted->worker_id != worker_id ||
       granted->input_digest != queued->input_digest || leases_.FindTask(token.job_id, token.task_id) != nullptr ||
-      IsOfOtherClass(job, worker_id)) {
+      job.IsOfOtherClass(ClassOf(worker_id))) {
     return false;
   }
-  if (const absl::Status pinned = PinNumericsClass(job, worker_id); !pinned.ok()) {
+  if (const absl::Status pinned = PinNumericsClass(job, ClassOf(worker_id)); !pinned.ok()) {
     NoteStoreError("a job's numerics class", pinned);
     return false;
   }
@@ -149,11 +151,12 @@ void Coordinator::TrimLeases(const SynchronizeRequest& request) {
   }
 }
 
-// Leases whose end was not durable come back with a restart; the job may have gone on with workers of another class.
+// At a worker's first call: leases whose end was not durable come back with a restart, and the job may have gone on with
+// workers of another class.
 void Coordinator::EndLeasesOfOtherClass(const std::string& worker_id) {
   std::vector<LeaseToken> useless;
   for (const Lease* lease : leases_.OfWorker(worker_id)) {
-    if (IsOfOtherClass(*jobs_.at(lease->token.job_id), worker_id)) useless.push_back(lease->token);
+    if (jobs_.at(lease->token.job_id)->IsOfOtherClass(ClassOf(worker_id))) useless.push_back(lease->token);
   }
   for (const LeaseToken& token : useless) {
     EndLease(*leases_.Remove(token), AttemptEnd::kHandedBack, "the job went on with workers of another numerics class");
@@ -182,7 +185,6 @@ absl::Status Coordinator::TakeIn(const SynchronizeRequest& request, absl::Time n
   ESPALIER_RETURN_IF_ERROR(CheckRequest(request));
   if (request.departure == Departure::kDied) return absl::OkStatus();
   NoteWorker(request, now);
-  EndLeasesOfOtherClass(request.worker_id);
   RenewHeld(request, now);
   TrimLeases(request);
   return absl::OkStatus();

@@ -185,7 +185,10 @@ def state_of(process):
 
 
 def test_a_paused_worker_wakes_to_a_task_that_is_anothers(context):
-    """SIGSTOP in the midst of a task until its lease is over and another worker has begun it, SIGCONT: its report counts for nothing."""
+    """SIGSTOP in the midst of a task until its lease is over and another worker has begun it, SIGCONT: one of the two results counts, once.
+
+    Mostly the other's: the woken worker hears that its lease is gone. It may have ended the task before it hears that.
+    """
     with Folder() as folder, Fleet(folder, context.programs, lease=LEASE) as fleet:
         started_fleet(fleet, task_ms=context.ms(60))
         fleet.reach(context.points(1)[0])
@@ -196,7 +199,8 @@ def test_a_paused_worker_wakes_to_a_task_that_is_anothers(context):
         context.compare(fleet)
         check(len(fleet.alive()) == 3, "a worker that woke up has left")
         ends = [ended for name, _, _, ended in sorted(fleet.attempts()) if f"j/{name}" == task]
-        check(ends[0] == EXPIRED and ends[-1] == COMMITTED and ends.count(COMMITTED) == 1, f"how the attempts of {task} ended: {ends}")
+        is_one_counted = ends.count(COMMITTED) == 1 and (ends[0], ends[-1]) in ((EXPIRED, COMMITTED), (COMMITTED, HANDED_BACK))
+        check(is_one_counted, f"how the attempts of {task} ended: {ends}")
 
 
 def pause_coordinator_at(context, fleet, seconds):

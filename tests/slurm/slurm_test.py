@@ -93,7 +93,10 @@ class Site:
         def is_released():
             self.cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
             return job in self.running()
-        wait_until(is_released, 240, f"{job} runs again: {self.workers()}")
+        try:
+            wait_until(is_released, 240, f"{job} runs again")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; now {self.workers()}, {job} waits for {self.field(job, 'Reason')}") from None
 
 
 def reference(build):

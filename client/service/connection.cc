@@ -4,6 +4,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/address_list.h"
 #include "common/base/clock.h"
@@ -75,8 +76,8 @@ CallGuard::~CallGuard() {
   thread_.join();
 }
 
-Connection::Connection(std::string address, std::vector<Route> routes, std::unique_ptr<CallToken> token)
-    : address_(std::move(address)), token_(std::move(token)), routes_(std::move(routes)) {}
+Connection::Connection(std::string address, bool has_tls, std::vector<Route> routes, std::unique_ptr<CallToken> token)
+    : address_(std::move(address)), has_tls_(has_tls), token_(std::move(token)), routes_(std::move(routes)) {}
 
 bool Connection::FindLeader(const grpc::Status& status, std::chrono::steady_clock::time_point began) {
   if (routes_.size() < 2 || status.error_code() != grpc::StatusCode::UNAVAILABLE) return false;
@@ -103,7 +104,7 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOpt
     routes.push_back({v1::SearchService::NewStub(channel), v1::AdminService::NewStub(channel)});
   }
   ESPALIER_ASSIGN_OR_RETURN(std::unique_ptr<CallToken> token, CallToken::Open(options.token_file));
-  return std::unique_ptr<Connection>(new Connection(options.coordinator, std::move(routes), std::move(token)));
+  return std::unique_ptr<Connection>(new Connection(options.coordinator, !options.tls.empty(), std::move(routes), std::move(token)));
 }
 
 void Connection::Prepare(grpc::ClientContext& context, absl::Duration limit) const {
@@ -114,7 +115,10 @@ void Connection::Prepare(grpc::ClientContext& context, absl::Duration limit) con
 absl::Status Connection::InWords(const grpc::Status& status) const {
   const absl::StatusCode code = static_cast<absl::StatusCode>(status.error_code());
   if (code == absl::StatusCode::kUnavailable) {
-    return absl::UnavailableError(absl::StrCat("no coordinator answers at '", address_, "': ", status.error_message()));
+    // All that a plain-text client hears from a port that speaks TLS.
+    const bool may_be_tls = !has_tls_ && absl::EndsWith(status.error_message(), "Socket closed");
+    return absl::UnavailableError(absl::StrCat("no coordinator answers at '", address_, "': ", status.error_message(),
+                                               may_be_tls ? "; if it speaks TLS, name its authority with --tls-ca" : ""));
   }
   return absl::Status(code, status.error_message());
 }

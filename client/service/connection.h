@@ -93,9 +93,10 @@ class Connection {
     std::unique_ptr<v1::AdminService::Stub> admin;
   };
 
-  Connection(std::string address, std::vector<Route> routes, std::unique_ptr<CallToken> token);
+  Connection(std::string address, bool has_tls, std::vector<Route> routes, std::unique_ptr<CallToken> token);
 
   const std::string address_;  // as given
+  const bool has_tls_;
   const std::unique_ptr<CallToken> token_;
   const std::vector<Route> routes_;  // one for each address
   std::atomic<size_t> current_ = 0;

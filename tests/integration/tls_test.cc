@@ -7,6 +7,7 @@
 
 #include <functional>
 
+#include "client/service/connection.h"
 #include "common/base/files.h"
 #include "common/http/http_server.h"
 #include "common/security/channel.h"
@@ -117,6 +118,19 @@ TEST_CASE("TLS: a caller that trusts the certificate gets through, all others do
   CHECK_FALSE(Passes(service, {}));  // plain text
   CHECK_FALSE(Passes(service, {files.Of("ca.pem"), "coordinator.example.org", ""}));
   CHECK(Passes(service, {files.Of("ca.pem"), "localhost", ""}));
+}
+
+TEST_CASE("TLS: a client that speaks plain text to it is told which flag is missing", "[integration]") {
+  const Files files;
+  const Service service("127.0.0.1:0", kToken, WithTls({"", files.folder / "server.pem", files.folder / "server.key"}));
+  const auto ask = [&](const TlsFiles& tls) {
+    auto connection = Connection::Open({.coordinator = absl::StrCat("127.0.0.1:", PortOf(service)), .tls = tls});
+    REQUIRE_OK(connection);
+    const auto jobs = (*connection)->Call(&v1::SearchService::Stub::ListJobs, v1::ListJobsRequest());
+    return std::string(jobs.status().message());
+  };
+  CHECK_THAT(ask({}), Catch::Contains("no coordinator answers") && Catch::Contains("name its authority with --tls-ca"));
+  CHECK_THAT(ask(files.Of("other-ca.pem")), Catch::Contains("no coordinator answers") && !Catch::Contains("--tls-ca"));
 }
 
 TEST_CASE("TLS: a certificate for another name is refused unless that name was asked for", "[integration]") {

@@ -1,5 +1,7 @@
 #include "client/result/report_html.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/picture/fitness_chart.h"
@@ -101,13 +103,14 @@ std::string FitnessSection(const RunReport& report) {
            "first "
            "parent.</p></section>";
   }
+  const bool has_one_shot = std::any_of(report.history.begin(), report.history.end(),
+                                        [](const auto& generation) { return generation.one_shot_fitness > 0; });
   return absl::StrCat(
       "<section><h2>Fitness by generation</h2>", chart,
       "<p class=\"legend\"><span class=\"key\" style=\"background:var(--leaf)\"></span>the generation's parent after "
-      "its "
-      "last stage, with one standard error &nbsp; <span class=\"key\" style=\"background:var(--blue)\"></span>the same "
-      "mask before any training. KL divergence from the dense model, nats a token; lower is better.</p>",
-      HistoryHtml(report), "</section>");
+      "its last stage, with one standard error",
+      has_one_shot ? " &nbsp; <span class=\"key\" style=\"background:var(--blue)\"></span>the same mask before any training" : "",
+      ". KL divergence from the dense model, nats a token; lower is better.</p>", HistoryHtml(report), "</section>");
 }
 
 }  // namespace

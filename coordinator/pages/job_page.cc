@@ -158,11 +158,17 @@ Html FitnessSection(const JobView& job) {
   if (line.points.empty()) return SectionOf("Fitness", LegendOf("No generation has ended yet."));
   Html html = Element("div", {{"class", "two"}}, FitnessChart({line}, FitnessBy::kGeneration, kHalfWidth),
                       FitnessChart({line}, FitnessBy::kDeviceTime, kHalfWidth));
-  html += LegendOf(Element("span", {}, KeyOf("--leaf", ""),
-                           "the generation's parent after its last stage, with one standard error \xC2\xA0 ",
-                           KeyOf("--blue", ""),
-                           "the same mask before any training. KL divergence from the dense model, nats per token; "
-                           "lower is better."));
+  const bool has_one_shot = std::any_of(line.points.begin(), line.points.end(),
+                                        [](const FitnessPoint& point) { return point.one_shot_fitness > 0; });
+  Html keys = KeyOf("--leaf", "");
+  keys += "the generation's parent after its last stage, with one standard error";
+  if (has_one_shot) {
+    keys += " \xC2\xA0 ";
+    keys += KeyOf("--blue", "");
+    keys += "the same mask before any training";
+  }
+  keys += ". KL divergence from the dense model, nats per token; lower is better.";
+  html += LegendOf(Element("span", {}, keys));
   html += HistoryTable(job);
   return SectionOf("Fitness", html);
 }

@@ -29,7 +29,7 @@ form{display:flex;gap:12px;flex-wrap:wrap;align-items:end}label{display:block;fl
 input,button{font:inherit;width:100%;padding:7px 10px;border:1px solid var(--line);border-radius:8px;color:var(--ink);
 background:var(--page)}button{width:auto;background:var(--leaf);color:var(--card);border:0;padding:8px 18px}
 ul.plain{margin:0;padding:0 0 0 18px}ul.plain li{overflow-wrap:anywhere;margin:0 0 4px}
-@media (max-width:640px){main{padding:20px 12px 40px}section{padding:14px}.wide{display:none}th,td{padding:6px 6px}td bdi{max-width:10em}td.wrap{min-width:9em}
+@media (max-width:640px){main{padding:20px 12px 40px}section{padding:14px}.wide{display:none}th,td{padding:6px 6px}td bdi{max-width:10em}td.wrap{min-width:12em}
 td.narrow{white-space:normal}table{font-size:14px}td.name bdi{min-width:5em;max-width:7.5em}
 h1{font-size:21px}.tiles{grid-template-columns:repeat(2,1fr);gap:8px}.tile{padding:10px 12px}.tile b{font-size:18px}
 header div{gap:16px;padding:0 12px}footer{padding:0 12px 30px}}

@@ -121,6 +121,15 @@ TEST_CASE("ReportHtml: what the job was expected to take stands beside what it t
   REQUIRE(Has(html, "Times expected before it began: the rate of 3 &lt; 4 evaluations."));
 }
 
+TEST_CASE("ReportHtml: the legend names the line before training only where it is drawn") {
+  RunReport report = Report();
+  REQUIRE_FALSE(report.history.empty());
+  for (ReportGeneration& generation : report.history) generation.one_shot_fitness = 0.9;
+  CHECK(Has(ReportHtml(report), "the same mask before any training"));
+  for (ReportGeneration& generation : report.history) generation.one_shot_fitness = 0;
+  CHECK_FALSE(Has(ReportHtml(report), "the same mask before any training"));
+}
+
 TEST_CASE("ReportHtml: a job without generations says so instead of drawing an empty chart") {
   RunReport report = Report();
   report.history.clear();

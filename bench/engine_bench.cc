@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "bench/bench_engine.h"
 #include "bench/bench_model.h"
 #include "bench/job_loop.h"
@@ -32,11 +33,25 @@ double Median(std::vector<double> values) {
 struct GenerationSums {
   std::vector<double> seconds;
   double assemble = 0, train = 0, score = 0, busy = 0;
+  std::map<std::string, double> assemble_of_stage, busy_of_stage;
   int64_t trained_tokens = 0, replayed_tokens = 0, peak_bytes = 0, refused_graphs = 0;
   int64_t evaluations = 0;
   PlacedBytes retained;
   StageTime stages;  // with the card's slots for workers
 };
+
+// "s2" of "evaluate/p0/g4/s2/16df39d13223f919".
+std::string StageOf(const std::string& task_id) {
+  const std::vector<std::string> parts = absl::StrSplit(task_id, '/');
+  return parts.size() > 3 ? parts[3] : "";
+}
+
+// Of the stage that assembly (with the retained state that is brought back) costs most, in per cent of its tasks' seconds.
+double LargestAssemblyShare(const GenerationSums& sums) {
+  double largest = 0;
+  for (const auto& [stage, busy] : sums.busy_of_stage) largest = std::max(largest, sums.assemble_of_stage.at(stage) / busy);
+  return 100 * largest;
+}
 
 // Of the generations behind the first one.
 StageTime TailsOf(const std::vector<TaskRecord>& records, size_t measured) {
@@ -74,6 +89,8 @@ absl::StatusOr<GenerationSums> MeasureGenerations(const Options& options, JobLoo
     sums.train += measurement->train_seconds;
     sums.score += measurement->score_seconds;
     sums.busy += record.end - record.begin;
+    sums.assemble_of_stage[StageOf(record.task.task_id)] += measurement->assemble_seconds;
+    sums.busy_of_stage[StageOf(record.task.task_id)] += record.end - record.begin;
     sums.trained_tokens += measurement->trained_tokens;
     sums.replayed_tokens += measurement->replayed_tokens;
     sums.peak_bytes = std::max(sums.peak_bytes, measurement->peak_bytes);
@@ -97,6 +114,7 @@ Row RowOf(const std::string& mode, int tokens_per_step, int slots, const Generat
   // Seconds of slots by phase: with one slot they add up to the mean of the seconds.
   row.Number("assemble_s", sums.assemble / count, 3).Number("train_s", sums.train / count, 3);
   row.Number("score_s", sums.score / count, 3);
+  row.Number("assemble_most_pct", LargestAssemblyShare(sums), 1);
   row.Number("task_rest_s", (sums.busy - sums.assemble - sums.train - sums.score) / count, 3);
   row.Number("idle_s", (wall * slots - sums.busy) / count, 3);
   // Of the seconds: one slot was at work and the others were through with the stage.
